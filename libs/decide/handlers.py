@@ -1,0 +1,46 @@
+"""How a service says which message is decided by which function, and what that needs loaded."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+
+from contracts.envelope import Event
+from libs.decide.messages import Command, Delivered, Due, Reply, Send, Unwake, Wake
+from libs.decide.state import Entry, Needs, Row, State
+
+Output = Event | Send | Wake | Unwake | Reply
+M = TypeVar("M", bound=Event | Command | Due | Delivered)
+
+
+@dataclass(frozen=True)
+class On(Generic[M]):
+    """One message type: `needs` names rows by the message alone, `then` names rows that only the first ones tell."""
+
+    decide: Callable[[M, State, datetime], list[Output]]
+    needs: Callable[[M], Needs]
+    then: Callable[[M, State], Needs] | None = None
+
+
+@dataclass(frozen=True)
+class Handlers:
+    """Everything a service decides: events and commands by type, timers by kind, delivery results by destination.
+
+    `settle` runs once after a batch's last decision, for facts worth one event a batch.
+    """
+
+    service: str
+    on: Mapping[type[Event] | type[Command], On[Any]]
+    timers: Mapping[str, On[Due]] = field(default_factory=dict)
+    delivered: Mapping[str, On[Delivered]] = field(default_factory=dict)
+    settle: Callable[[State, datetime], list[Output]] | None = None
+    rows: tuple[type[Row], ...] = ()
+    entries: tuple[type[Entry], ...] = ()
+
+    def find(self, message: Event | Command | Due | Delivered) -> On[Any] | None:
+        """Return what decides `message`; None for an event type this service does not care about."""
+        if isinstance(message, Due):
+            return self.timers[message.kind]
+        if isinstance(message, Delivered):
+            return self.delivered.get(message.destination)
+        return self.on.get(type(message))

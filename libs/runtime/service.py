@@ -1,0 +1,259 @@
+"""One running service: its worker, its HTTP edge, its health and metrics, from the first lease to the last flush."""
+
+import asyncio
+import gc
+import os
+import socket
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import structlog
+import uvicorn
+from fastapi import APIRouter, Depends, FastAPI
+from fastapi.responses import JSONResponse, Response
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from libs.decide import Command, Handlers, Reply
+from libs.runtime.auth import Auth
+from libs.runtime.clock import utc_now
+from libs.runtime.http import BodyLimit, Problem, install_problem_handlers, respond
+from libs.runtime.migrate import sqlalchemy_url
+from libs.runtime.settings import ServiceSettings
+from libs.stream.egress import Sender
+from libs.stream.kafka import KafkaLog
+from libs.stream.postgres import PostgresJournal
+from libs.stream.tables import Tables
+from libs.stream.worker import Limits, Worker
+from libs.vault import Vault
+
+READS_POOL = 4
+STOP_TIMEOUT_S = 10.0
+KEEP_ALIVE_TIMEOUT_S = 30
+CONNECTIONS_LIMIT = 2_000
+GC_THRESHOLD = 100_000
+
+
+@dataclass
+class Parts:
+    """What an API is built from. `vault` is there only for services that may seal or open."""
+
+    settings: ServiceSettings
+    auth: Auth
+    worker: Worker
+    engine: AsyncEngine
+    vault: Vault | None = None
+
+    async def submit(self, command: Command, idempotency_key: str) -> Reply:
+        """Have a command decided and committed; raises Overloaded or NotServing (answered as 429 and 503)."""
+        return await self.worker.submit(command, idempotency_key)
+
+    @asynccontextmanager
+    async def reads(self) -> AsyncIterator[AsyncConnection]:
+        """Yield a connection for reading what is committed."""
+        async with self.engine.connect() as connection:
+            yield connection
+
+    def now(self) -> datetime:
+        """Return the time now, in UTC."""
+        return utc_now()
+
+    def require_vault(self) -> Vault:
+        """Return the vault; a service that was built without one has no business with sealed data."""
+        assert self.vault is not None, "this service was built without the vault"
+        return self.vault
+
+
+@dataclass(frozen=True)
+class Service:
+    """A service as its `app.py` declares it; `uploads` are paths that may take larger bodies."""
+
+    name: str
+    settings: ServiceSettings
+    handlers: Handlers
+    tables: Tables
+    routers: Callable[[Parts], Sequence[APIRouter]]
+    senders: Callable[[Vault | None], Mapping[str, Sender]] | None = None
+    vault: bool = False
+    uploads: tuple[str, ...] = ()
+    title: str = ""
+    limits: Limits | None = None
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its own signal handlers: the process decides when to stop."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave the signals to the process."""
+        yield
+
+
+@dataclass
+class Running:
+    """A service that was built: run it, then stop it."""
+
+    service: Service
+    worker: Worker
+    app: FastAPI
+    parts: Parts
+    log: KafkaLog
+    journal: PostgresJournal
+    _server: _Server | None = field(default=None)
+
+    async def run(self, port: int | None = None) -> None:
+        """Serve until `stop`; whatever ends one part ends the whole, so that a supervisor can start it anew."""
+        settings = self.service.settings
+        config = uvicorn.Config(
+            self.app,
+            host=settings.host,
+            port=settings.port if port is None else port,
+            http="httptools",
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            timeout_keep_alive=KEEP_ALIVE_TIMEOUT_S,
+            timeout_graceful_shutdown=int(STOP_TIMEOUT_S),
+            limit_concurrency=CONNECTIONS_LIMIT,
+            backlog=1024,
+        )
+        self._server = _Server(config)
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._run_server(self._server))
+                group.create_task(self._run_worker())
+        finally:
+            await self.close()
+
+    async def _run_server(self, server: _Server) -> None:
+        await server.serve()
+        self.worker.stop()
+
+    async def _run_worker(self) -> None:
+        await self.worker.run()
+        if self._server is not None:
+            self._server.should_exit = True
+
+    def stop(self) -> None:
+        """Take no more requests, finish the batch, flush, leave."""
+        structlog.get_logger().info("stopping", service=self.service.name)
+        self.worker.stop()
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self.log.close()
+        await self.journal.close()
+        await self.parts.engine.dispose()
+        if self.parts.vault is not None:
+            await self.parts.vault.close()
+
+
+def assemble(service: Service) -> Running:
+    """Build a service's worker and HTTP edge from its declaration and settings."""
+    settings = service.settings
+    log = KafkaLog(settings.kafka, f"ordo-{service.name}")
+    journal = PostgresJournal(
+        settings.postgres, service.name, service.tables, shard=settings.shard, lock_rows=settings.shards > 1
+    )
+    vault = Vault(settings.postgres, settings.master_key) if service.vault else None
+    limits = service.limits or Limits(
+        batch_inputs=settings.batch_inputs,
+        queue_commands=settings.queue_commands,
+        linger_ms=settings.linger_ms,
+        lease_ms=settings.lease_ms,
+    )
+    worker = Worker(
+        service.handlers,
+        journal,
+        log,
+        owner=f"{socket.gethostname()}/{os.getpid()}/{utc_now().timestamp()}",
+        clock=utc_now,
+        senders=service.senders(vault) if service.senders else {},
+        limits=limits,
+        shard=settings.shard,
+        shards=settings.shards,
+    )
+    engine = create_async_engine(
+        sqlalchemy_url(settings.postgres),
+        pool_size=READS_POOL,
+        max_overflow=0,
+        pool_timeout=5,
+        isolation_level="AUTOCOMMIT",
+        connect_args={
+            "timeout": 5,
+            "command_timeout": 10,
+            "server_settings": {"search_path": service.name, "statement_timeout": "10000", "jit": "off"},
+        },
+    )
+    parts = Parts(settings, Auth(settings), worker, engine, vault)
+    return Running(service, worker, _application(service, parts), parts, log, journal)
+
+
+def _application(service: Service, parts: Parts) -> FastAPI:
+    app = FastAPI(
+        title=service.title or f"Ordo {service.name}",
+        version="1",
+        description="Refusals are RFC 9457 problems. `python -m libs.runtime token` issues a bearer token.",
+        redoc_url=None,
+    )
+    install_problem_handlers(app)
+    app.add_middleware(BodyLimit, uploads=service.uploads)
+    for router in service.routers(parts):
+        app.include_router(router)
+    app.include_router(_operations(parts))
+    return app
+
+
+def _operations(parts: Parts) -> APIRouter:
+    router = APIRouter(tags=["operations"])
+    sre = Depends(parts.auth.require("sre", "operator"))
+
+    @router.get("/healthz", summary="The process runs")
+    async def healthz() -> dict[str, str]:
+        return {"status": "ok"}
+
+    @router.get(
+        "/readyz", summary="Partitions are owned and lag is bounded", responses={503: {"description": "not ready"}}
+    )
+    async def readyz() -> Response:
+        found = await parts.worker.readiness()
+        body = {
+            "ready": found.ready,
+            "reasons": found.reasons,
+            "lag_records": found.lag_records,
+            "lag_ms": found.lag_ms,
+        }
+        return JSONResponse(body, status_code=200 if found.ready else 503)
+
+    @router.get("/metrics", summary="Prometheus metrics", response_class=Response)
+    async def metrics() -> Response:
+        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+
+    @router.get("/parked", summary="Messages that wait for an operator", dependencies=[sre])
+    async def parked(limit: int = 100, after: str = "") -> dict[str, object]:
+        if not 1 <= limit <= 200 or "\x00" in after:
+            raise Problem(422, "limit must lie between 1 and 200", field="limit")
+        sql = text(
+            "SELECT key, n, topic, part, at_offset, type, error, behind, attempts, parked_at FROM parked "
+            "WHERE key > :after ORDER BY key, n LIMIT :limit"
+        )
+        async with parts.reads() as connection:
+            rows = (await connection.execute(sql, {"after": after, "limit": limit})).mappings().all()
+        items = [dict(row) for row in rows]
+        return {"items": items, "next_cursor": items[-1]["key"] if len(items) == limit else None}
+
+    @router.post("/parked/{key:path}/redrive", summary="Decide the parked messages of a key again", dependencies=[sre])
+    async def redrive(key: str) -> Response:
+        return respond(await parts.worker.redrive(key))
+
+    return router
+
+
+def tune_garbage_collector() -> None:
+    """Keep what start-up made out of every later collection: decoding makes many objects and few cycles."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(GC_THRESHOLD, 20, 50)

@@ -1,0 +1,39 @@
+"""What every service must be told, read once at the start; units stand in the names."""
+
+from pydantic import AliasChoices, Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class ServiceSettings(BaseSettings):
+    """Settings that all services share, from `ORDO_*`; a service adds its own under `ORDO_<SERVICE>_*`."""
+
+    model_config = SettingsConfigDict(env_prefix="ORDO_", extra="ignore", frozen=True, populate_by_name=True)
+
+    kafka: str = Field(validation_alias="ORDO_KAFKA", description="bootstrap servers, host:port[,host:port]")
+    postgres: str = Field(validation_alias="ORDO_POSTGRES", description="postgresql://user:password@host:port/database")
+    jwt_secret: str = Field("", validation_alias="ORDO_JWT_SECRET", description="signs local tokens (HS256)")
+    oidc_issuer: str = Field(
+        "", validation_alias="ORDO_OIDC_ISSUER", description="issuer whose tokens are accepted too"
+    )
+    oidc_jwks_url: str = Field("", validation_alias="ORDO_OIDC_JWKS_URL")
+    oidc_audience: str = Field("ordo", validation_alias="ORDO_OIDC_AUDIENCE")
+    master_key: str = Field("", validation_alias="ORDO_MASTER_KEY", description="32 bytes, base64: wraps the data keys")
+    buyer_key_secret: str = Field("", validation_alias="ORDO_BUYER_KEY_SECRET", description="keys the hash of buyers")
+    host: str = Field("127.0.0.1", validation_alias="ORDO_HOST")
+    port: int = Field(0, validation_alias=AliasChoices("ORDO_PORT"))
+    log_level: str = Field("INFO", validation_alias="ORDO_LOG_LEVEL")
+    shard: int = Field(0, validation_alias="ORDO_SHARD", ge=0)
+    shards: int = Field(1, validation_alias="ORDO_SHARDS", ge=1)
+    partitions: int = Field(
+        4, validation_alias="ORDO_PARTITIONS", ge=1, description="of every topic, when it is created"
+    )
+    replication: int = Field(1, validation_alias="ORDO_REPLICATION", ge=1)
+    batch_inputs: int = Field(500, validation_alias="ORDO_BATCH_INPUTS", ge=1)
+    queue_commands: int = Field(2_000, validation_alias="ORDO_QUEUE_COMMANDS", ge=1)
+    linger_ms: int = Field(2, validation_alias="ORDO_LINGER_MS", ge=0)
+    lease_ms: int = Field(3_000, validation_alias="ORDO_LEASE_MS", ge=500)
+
+    @staticmethod
+    def prefixed(prefix: str) -> SettingsConfigDict:
+        """Return the model_config of a service whose own knobs start with `prefix`."""
+        return SettingsConfigDict(env_prefix=prefix, extra="ignore", frozen=True, populate_by_name=True)

@@ -1,0 +1,1 @@
+"""The stream protocol: every message decided once, every decision published once, whatever dies in between."""

@@ -1,0 +1,229 @@
+"""The log on a real Kafka, through aiokafka used plainly: assigned partitions, batches both ways, no group."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import KafkaError, OffsetOutOfRangeError, TopicAlreadyExistsError
+
+from contracts.topics import Topic
+from libs.stream.log import FetchFailed, Outgoing, Place, PositionLost, PublishFailed, Record
+
+FETCH_MAX_BYTES = 8 * 1024 * 1024
+PARTITION_FETCH_MAX_BYTES = 1024 * 1024
+BATCH_MAX_BYTES = 1024 * 1024
+FETCH_WAIT_MS = 500
+REQUEST_TIMEOUT_MS = 10_000
+METADATA_AGE_MS = 300_000
+CALL_TIMEOUT_S = 15.0
+START_TIMEOUT_S = 10.0
+
+
+class KafkaLog:
+    """One client of a cluster: a consumer with assigned partitions and an idempotent producer.
+
+    The producer is thrown away after any failed send (aiokafka issue 1017: it can fail for good afterwards), the
+    consumer after any failed fetch. Neither loses anything: positions and unsent records are durable elsewhere.
+    """
+
+    def __init__(self, bootstrap: str, client_id: str) -> None:
+        self._bootstrap = bootstrap
+        self._client_id = client_id
+        self._consumer: Any = None
+        self._producer: Any = None
+
+    async def _reader(self) -> Any:
+        if self._consumer is None:
+            consumer = AIOKafkaConsumer(
+                bootstrap_servers=self._bootstrap,
+                client_id=self._client_id,
+                enable_auto_commit=False,
+                auto_offset_reset="none",
+                fetch_max_wait_ms=FETCH_WAIT_MS,
+                fetch_min_bytes=1,
+                fetch_max_bytes=FETCH_MAX_BYTES,
+                max_partition_fetch_bytes=PARTITION_FETCH_MAX_BYTES,
+                request_timeout_ms=REQUEST_TIMEOUT_MS,
+                metadata_max_age_ms=METADATA_AGE_MS,
+                check_crcs=True,
+            )
+            try:
+                async with asyncio.timeout(START_TIMEOUT_S):
+                    await consumer.start()
+            except (KafkaError, OSError, TimeoutError) as error:
+                with suppress(KafkaError, OSError):
+                    await consumer.stop()
+                raise FetchFailed(repr(error)) from error
+            self._consumer = consumer
+        return self._consumer
+
+    async def _drop_reader(self) -> None:
+        consumer, self._consumer = self._consumer, None
+        if consumer is not None:
+            with suppress(KafkaError, OSError, TimeoutError):
+                async with asyncio.timeout(CALL_TIMEOUT_S):
+                    await consumer.stop()
+
+    async def _asked(self, method: str, *arguments: Any) -> Any:
+        try:
+            async with asyncio.timeout(CALL_TIMEOUT_S):
+                return await getattr(await self._reader(), method)(*arguments)
+        except (KafkaError, OSError, TimeoutError) as error:
+            await self._drop_reader()
+            raise FetchFailed(f"{method}: {error!r}") from error
+
+    async def partitions(self, topic: str) -> int:
+        """Return how many partitions a topic has; raises FetchFailed while it does not exist."""
+        reader = await self._reader()
+        try:
+            async with asyncio.timeout(CALL_TIMEOUT_S):
+                await reader._client._wait_on_metadata(topic)  # aiokafka has no public call that asks for one topic
+        except (KafkaError, OSError, TimeoutError) as error:
+            raise FetchFailed(f"no topic {topic}: {error!r}") from error
+        found = reader.partitions_for_topic(topic)
+        if not found:
+            raise FetchFailed(f"no topic {topic}")
+        return len(found)
+
+    async def beginnings(self, places: Sequence[Place]) -> dict[Place, int]:
+        """Return the first offset still held of each place."""
+        found = await self._asked("beginning_offsets", [TopicPartition(*place) for place in places])
+        return {(tp.topic, tp.partition): offset for tp, offset in found.items()}
+
+    async def ends(self, places: Sequence[Place]) -> dict[Place, int]:
+        """Return the offset after the last record of each place."""
+        if not places:
+            return {}
+        found = await self._asked("end_offsets", [TopicPartition(*place) for place in places])
+        return {(tp.topic, tp.partition): offset for tp, offset in found.items()}
+
+    async def read_from(self, positions: Mapping[Place, int]) -> None:
+        """Read these places from these offsets on; raises PositionLost if the log ends before one of them."""
+        reader = await self._reader()
+        reader.assign([TopicPartition(*place) for place in positions])
+        ends = await self.ends(list(positions))
+        starts = await self.beginnings(list(positions)) if positions else {}
+        for place, offset in positions.items():
+            if not starts[place] <= offset <= ends[place]:
+                raise PositionLost(
+                    f"{place[0]}/{place[1]} holds {starts[place]} to {ends[place]}, but {offset} is next"
+                )
+            reader.seek(TopicPartition(*place), offset)
+
+    async def fetch(self, max_records: int, timeout_ms: int) -> list[Record]:
+        """Return up to `max_records` new records; a broker that is away looks like an empty log until it is back."""
+        reader = await self._reader()
+        if not reader.assignment():
+            await asyncio.sleep(timeout_ms / 1000)
+            return []
+        try:
+            found = await reader.getmany(timeout_ms=timeout_ms, max_records=max_records)
+        except OffsetOutOfRangeError as error:
+            await self._drop_reader()
+            raise PositionLost(repr(error)) from error
+        except (KafkaError, OSError) as error:
+            await self._drop_reader()
+            raise FetchFailed(repr(error)) from error
+        return [
+            Record(r.topic, r.partition, r.offset, r.timestamp, r.key, r.value, r.headers)
+            for records in found.values()
+            for r in records
+        ]
+
+    async def publish(self, records: Sequence[Outgoing]) -> None:
+        """Append `records` as batches, one partition after the other in flight, and wait for every acknowledgement."""
+        by_place: dict[Place, list[Outgoing]] = {}
+        for record in records:
+            by_place.setdefault((record.topic, record.partition), []).append(record)
+        try:
+            async with asyncio.timeout(CALL_TIMEOUT_S):
+                producer = await self._writer()
+                await asyncio.gather(*[self._publish_to(producer, place, some) for place, some in by_place.items()])
+        except (KafkaError, OSError, TimeoutError) as error:
+            raise PublishFailed(repr(error)) from error
+
+    async def _writer(self) -> Any:
+        if self._producer is None:
+            producer = AIOKafkaProducer(
+                bootstrap_servers=self._bootstrap,
+                client_id=self._client_id,
+                acks="all",
+                enable_idempotence=True,
+                compression_type="zstd",
+                max_batch_size=BATCH_MAX_BYTES,
+                max_request_size=BATCH_MAX_BYTES * 4,
+                linger_ms=0,
+                request_timeout_ms=REQUEST_TIMEOUT_MS,
+                metadata_max_age_ms=METADATA_AGE_MS,
+            )
+            await producer.start()
+            self._producer = producer
+        return self._producer
+
+    async def _publish_to(self, producer: Any, place: Place, records: Sequence[Outgoing]) -> None:
+        sent = []
+        batch = producer.create_batch()
+        for record in records:
+            for _ in range(2):
+                metadata = batch.append(
+                    key=record.key, value=record.value, timestamp=record.timestamp_ms, headers=list(record.headers)
+                )
+                if metadata is not None:
+                    break
+                sent.append(await producer.send_batch(batch, place[0], partition=place[1]))
+                batch = producer.create_batch()
+            else:
+                raise PublishFailed(f"a record of {len(record.value)} bytes does not fit a batch of {BATCH_MAX_BYTES}")
+        if batch.record_count():
+            sent.append(await producer.send_batch(batch, place[0], partition=place[1]))
+        await asyncio.gather(*sent)
+
+    async def reset_publishing(self) -> None:
+        """Throw the producer away; the next publish makes a new one with a new id."""
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            with suppress(KafkaError, OSError, TimeoutError):
+                async with asyncio.timeout(1.0):
+                    await producer.stop()
+
+    async def close(self) -> None:
+        """Leave the cluster."""
+        await self._drop_reader()
+        await self.reset_publishing()
+
+
+async def create_topics(bootstrap: str, topics: Sequence[Topic], partitions: int, replication: int) -> None:
+    """Create what is missing and wait until every partition has a leader; existing topics are left as they are."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=REQUEST_TIMEOUT_MS)
+    await admin.start()
+    try:
+        existing = set(await admin.list_topics())
+        missing = [
+            NewTopic(
+                topic.name,
+                partitions,
+                replication,
+                topic_configs={"retention.ms": str(topic.retention_ms), "cleanup.policy": "delete"},
+            )
+            for topic in topics
+            if topic.name not in existing
+        ]
+        if missing:
+            with suppress(TopicAlreadyExistsError):
+                await admin.create_topics(missing)
+        await _wait_for_leaders(admin, [topic.name for topic in topics])
+    finally:
+        await admin.close()
+
+
+async def _wait_for_leaders(admin: Any, names: Sequence[str]) -> None:
+    async with asyncio.timeout(START_TIMEOUT_S):
+        while True:
+            found = await admin.describe_topics(list(names))
+            led = [t for t in found if t["partitions"] and all(p["leader"] >= 0 for p in t["partitions"])]
+            if len(led) == len(names):
+                return
+            await asyncio.sleep(0.1)

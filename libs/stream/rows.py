@@ -1,0 +1,86 @@
+"""How a row travels between its Struct and its table: plain columns as they are, everything else as jsonb."""
+
+import types
+import typing
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from sqlalchemy import Table
+
+from libs.decide import Entry, Row
+
+_PLAIN: dict[type, str] = {
+    str: "text",
+    int: "int8",
+    bool: "bool",
+    float: "float8",
+    datetime: "timestamptz",
+    bytes: "bytea",
+}
+
+
+def _plain_type(annotation: Any) -> str | None:
+    """Return the Postgres type of a plain column, None for jsonb."""
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
+        inner = [arm for arm in typing.get_args(annotation) if arm is not type(None)]
+        return _plain_type(inner[0]) if len(inner) == 1 else None
+    return _PLAIN.get(annotation) if isinstance(annotation, type) else None
+
+
+class RowCodec:
+    """Encodes and decodes one row type. Positions follow the Struct's field order."""
+
+    def __init__(self, struct: type[Row] | type[Entry], table: Table) -> None:
+        hints = typing.get_type_hints(struct)
+        self.struct = struct
+        self.table = table.name
+        self.columns: tuple[str, ...] = struct.__struct_fields__
+        self.key: tuple[str, ...] = struct.row_key if issubclass(struct, Row) else ()
+        self.types: tuple[str, ...] = tuple(_plain_type(hints[name]) or "jsonb" for name in self.columns)
+        self._json_places = [(i, self.columns[i]) for i, kind in enumerate(self.types) if kind == "jsonb"]
+        self._decoders: list[tuple[str, Callable[[bytes], Any]]] = [
+            (name, msgspec.json.Decoder(hints[name]).decode) for _, name in self._json_places
+        ]
+        self.types_by_column = dict(zip(self.columns, self.types, strict=True))
+        self._encode_json = msgspec.json.Encoder().encode
+
+    def values(self, row: Row | Entry) -> list[Any]:
+        """Return a row's column values in order, jsonb ones as JSON bytes."""
+        values = [getattr(row, name) for name in self.columns]
+        for i, _ in self._json_places:
+            values[i] = self._encode_json(values[i])
+        return values
+
+    def row(self, record: Sequence[Any]) -> Any:
+        """Return the Struct of a record that holds the columns in order."""
+        fields = dict(zip(self.columns, record, strict=True))
+        for name, decode in self._decoders:
+            fields[name] = decode(fields[name])
+        return self.struct(**fields)
+
+    def select(self, *, lock: bool) -> str:
+        """Return the statement that loads the rows of many keys, one array parameter per key column."""
+        arrays = ", ".join(f"${i}::{self.types_by_column[name]}[]" for i, name in enumerate(self.key, 1))
+        names = ", ".join(f't."{name}"' for name in self.columns)
+        match = " AND ".join(f't."{name}" = u."{name}"' for name in self.key)
+        keys = ", ".join(f'"{name}"' for name in self.key)
+        order = ", ".join(f't."{name}"' for name in self.key)
+        text = f'SELECT {names} FROM unnest({arrays}) AS u({keys}) JOIN "{self.table}" t ON {match}'
+        return f"{text} ORDER BY {order} FOR NO KEY UPDATE OF t" if lock else text
+
+    def update(self) -> str:
+        """Return the statement that rewrites many rows, one array parameter per column."""
+        arrays = ", ".join(f"${i}::{kind}[]" for i, kind in enumerate(self.types, 1))
+        names = ", ".join(f'"{name}"' for name in self.columns)
+        sets = ", ".join(f'"{name}" = u."{name}"' for name in self.columns if name not in self.key)
+        match = " AND ".join(f't."{name}" = u."{name}"' for name in self.key)
+        return f'UPDATE "{self.table}" t SET {sets} FROM unnest({arrays}) AS u({names}) WHERE {match}'
+
+    def delete(self) -> str:
+        """Return the statement that removes many rows, one array parameter per key column."""
+        arrays = ", ".join(f"${i}::{self.types_by_column[name]}[]" for i, name in enumerate(self.key, 1))
+        keys = ", ".join(f'"{name}"' for name in self.key)
+        match = " AND ".join(f't."{name}" = u."{name}"' for name in self.key)
+        return f'DELETE FROM "{self.table}" t USING unnest({arrays}) AS u({keys}) WHERE {match}'

@@ -1,0 +1,441 @@
+"""The loop of a service: fetch, decide, commit, publish; whatever dies, it goes on from what is durable."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import structlog
+
+from contracts.topics import PARKED, TOPICS, topics_read_by
+from libs.decide import Command, Handlers, Needs, Reply, State, problem
+from libs.stream import metrics
+from libs.stream.batch import (
+    ERROR_TEXT_LIMIT,
+    Acceptance,
+    Input,
+    Poisoned,
+    Writer,
+    accept,
+    changes_of,
+    decide,
+    more_needs_of,
+    needs_of,
+    redriven,
+)
+from libs.stream.desk import Desk, NotServing
+from libs.stream.egress import Egress, Sender
+from libs.stream.journal import Changes, Fenced, Journal, JournalAway, Resume, Unsaveable
+from libs.stream.log import FetchFailed, Log, Place, PositionLost, PublishFailed, Record
+from libs.stream.publisher import Publisher
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The bounds of one worker."""
+
+    batch_inputs: int = 500
+    queue_commands: int = 2_000
+    timers_per_batch: int = 200
+    unsent_records: int = 50_000
+    fetch_timeout_ms: int = 500
+    linger_ms: int = 2
+    lease_ms: int = 3_000
+    answer_timeout_ms: int = 10_000
+    retry_first_ms: int = 100
+    retry_last_ms: int = 2_000
+    ready_lag_ms: int = 60_000
+
+
+@dataclass
+class Readiness:
+    """Whether the worker serves, and if not, why."""
+
+    ready: bool
+    reasons: list[str] = field(default_factory=list)
+    lag_records: int = 0
+    lag_ms: int = 0
+
+
+class Worker:
+    """Runs one shard of one service. One process at a time holds its lease; the others stand by."""
+
+    def __init__(
+        self,
+        handlers: Handlers,
+        journal: Journal,
+        log: Log,
+        *,
+        owner: str,
+        clock: Callable[[], datetime],
+        senders: Mapping[str, Sender] | None = None,
+        limits: Limits | None = None,
+        shard: int = 0,
+        shards: int = 1,
+    ) -> None:
+        self.handlers = handlers
+        self.service = handlers.service
+        self.limits = limits or Limits()
+        self._journal = journal
+        self._log = log
+        self._owner = owner
+        self._clock = clock
+        self._shard = shard
+        self._shards = shards
+        self._desk = Desk(self.service, self.limits.queue_commands, self.limits.answer_timeout_ms)
+        self._stopping = False
+        self._serving = False
+        self._why_not = "starting"
+        self._halted = ""
+        self._positions: dict[Place, int] = {}
+        self._beginnings: dict[Place, int] = {}
+        self._last_lag_ms = 0
+        self._publisher = Publisher(log, self._acked, self._publish_failed)
+        self._egress = Egress(self.service, journal, senders or {}, self._desk.deliver, clock)
+        self._resume = Resume(epoch=0, batch_no=0, decided_at=clock())
+        self._writer = Writer(self.service, shard, 1, 1, {})
+        self._line = structlog.get_logger().bind(service=self.service, shard=shard)
+
+    # -- asked from outside ------------------------------------------------------------------------------------------
+
+    async def submit(self, command: Command, idempotency_key: str) -> Reply:
+        """Have a command decided and committed; a key used before gets the answer it got then.
+
+        Raises Overloaded when the queue is full and NotServing when no answer came in time; asking again is safe.
+        """
+        if not self._serving:
+            raise NotServing(self._why_not)
+        return await self._desk.submit(command, idempotency_key)
+
+    async def redrive(self, key: str) -> Reply:
+        """Decide the parked messages of a key again, in their order."""
+        if not self._serving:
+            raise NotServing(self._why_not)
+        return await self._desk.redrive(key)
+
+    async def readiness(self) -> Readiness:
+        """Tell whether partitions are owned, the log is readable and the lag is bounded."""
+        if not self._serving:
+            return Readiness(False, [self._halted or self._why_not])
+        try:
+            ends = await self._log.ends(list(self._positions))
+        except FetchFailed as error:
+            return Readiness(False, [f"the log does not answer: {error}"])
+        behind = sum(max(0, ends[place] - at) for place, at in self._positions.items())
+        lag_ms = self._last_lag_ms if behind else 0
+        metrics.LAG_RECORDS.labels(self.service).set(behind)
+        reasons = [f"events wait for {lag_ms} ms"] if lag_ms > self.limits.ready_lag_ms else []
+        return Readiness(not reasons, reasons, behind, lag_ms)
+
+    @property
+    def now(self) -> datetime:
+        """The time the next decision would see."""
+        return max(self._clock(), self._resume.decided_at)
+
+    def stop(self) -> None:
+        """Finish the batch, flush, give the lease back and leave `run`."""
+        self._stopping = True
+        self._why_not = "stopping"
+        self._desk.news.set()
+
+    # -- the loop ----------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Serve until `stop`: take the lease, work, and after any failure take it again from what is durable."""
+        retry_ms = self.limits.retry_first_ms
+        while not self._stopping:
+            batch_no = self._resume.batch_no
+            try:
+                await self._serve()
+            except Fenced as error:
+                self._failed("fenced", error)
+            except JournalAway as error:
+                self._failed("database away", error)
+            except FetchFailed as error:
+                self._failed("log away", error)
+            except PositionLost as error:
+                self._halted = f"halted: {error}"
+                self._failed("position lost", error)
+            if self._resume.batch_no > batch_no:
+                retry_ms = self.limits.retry_first_ms
+            if not self._stopping:
+                await asyncio.sleep(retry_ms / 1000)
+                retry_ms = min(retry_ms * 2, self.limits.retry_last_ms)
+        self._desk.close()
+
+    def _failed(self, kind: str, error: Exception) -> None:
+        self._why_not = kind
+        metrics.FAILURES.labels(self.service, kind).inc()
+        self._line.warning("starting again from what is durable", kind=kind, error=str(error))
+
+    async def _serve(self) -> None:
+        """Hold the lease and work until something fails or `stop` is called."""
+        if not await self._acquire():
+            return
+        helpers: list[asyncio.Task[None]] = []
+        try:
+            await self._take_positions()
+            self._publisher = Publisher(self._log, self._acked, self._publish_failed)
+            helpers.append(asyncio.create_task(self._publisher.run()))
+            await self._resend()
+            helpers.append(asyncio.create_task(self._egress.run()))
+            self._halted = ""
+            self._serving = True
+            self._line.info("serving", epoch=self._resume.epoch, batch_no=self._resume.batch_no)
+            await self._work()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self.limits.lease_ms / 1000):
+                    await self._publisher.idle()
+            await self._journal.renew(self.limits.lease_ms, self._writer.heads)
+            await self._journal.release()
+        finally:
+            self._serving = False
+            for task in helpers:
+                task.cancel()
+            await asyncio.gather(*helpers, return_exceptions=True)
+            await self._journal.rollback()
+
+    async def _acquire(self) -> bool:
+        while not self._stopping:
+            resume = await self._journal.acquire(self._owner, self.limits.lease_ms)
+            if resume is not None:
+                self._resume = resume
+                return True
+            self._why_not = "standing by: another process holds the lease"
+            await asyncio.sleep(self.limits.lease_ms / 1000 / 10)
+        return False
+
+    async def _take_positions(self) -> None:
+        resume = self._resume
+        places: list[Place] = []
+        for topic in topics_read_by(self.service):
+            count = await self._log.partitions(topic.name)
+            places.extend((topic.name, part) for part in range(count) if part % self._shards == self._shard)
+        self._beginnings = await self._log.beginnings(places) if places else {}
+        new = {place: self._beginnings[place] for place in places if place not in resume.offsets}
+        if new:
+            await self._journal.start_offsets(new)
+            resume.offsets.update(new)
+        self._positions = {place: resume.offsets[place] for place in places}
+        await self._log.read_from(self._positions)
+        written = next(topic for topic in (*TOPICS, PARKED[self.service]) if topic.writer == self.service)
+        partitions = await self._log.partitions(written.name)
+        self._writer = Writer(self.service, self._shard, 1, partitions, resume.heads)
+        metrics.PARKED.labels(self.service).set(len(resume.parked_keys))
+
+    async def _resend(self) -> None:
+        """Publish again what was committed but not known to be acknowledged."""
+        resent = 0
+        async for rows in self._journal.unsent(self._writer.heads, 1_000):
+            records = [o._replace(headers=self._writer.headers(o.seq, kind, cause)) for o, kind, cause in rows]
+            resent += len(records)
+            await self._publisher.room(self.limits.unsent_records)
+            self._publisher.offer(records)
+        if resent:
+            self._line.info("resending from the outbox", records=resent)
+
+    async def _work(self) -> None:
+        renew_s = self.limits.lease_ms / 3000
+        loop = asyncio.get_running_loop()
+        renewed = loop.time()
+        fetching: asyncio.Task[list[Record]] | None = None
+        news: asyncio.Task[bool] | None = None
+        try:
+            while not self._stopping:
+                fetching = fetching or asyncio.create_task(
+                    self._log.fetch(self.limits.batch_inputs, self.limits.fetch_timeout_ms)
+                )
+                news = news or asyncio.create_task(self._desk.news.wait())
+                await asyncio.wait({fetching, news}, timeout=self._until_due(renew_s), return_when="FIRST_COMPLETED")
+                records: list[Record] = []
+                if fetching.done():
+                    records = fetching.result()
+                    fetching = None
+                    if records and len(records) < self.limits.batch_inputs:
+                        await asyncio.sleep(self.limits.linger_ms / 1000)
+                        records += await self._log.fetch(self.limits.batch_inputs - len(records), 0)
+                if news.done():
+                    self._desk.news.clear()
+                    news = None
+                if await self._round(records):
+                    renewed = loop.time()
+                elif loop.time() - renewed >= renew_s:
+                    await self._journal.renew(self.limits.lease_ms, self._writer.heads)
+                    renewed = loop.time()
+        finally:
+            rest = [task for task in (fetching, news) if task is not None]
+            for task in rest:
+                task.cancel()
+            await asyncio.gather(*rest, return_exceptions=True)
+
+    def _until_due(self, at_most_s: float) -> float:
+        if self._desk.waiting:
+            return 0.0
+        if self._resume.next_due is None:
+            return at_most_s
+        return min(at_most_s, max(0.0, (self._resume.next_due - self._clock()).total_seconds()))
+
+    async def _round(self, records: Sequence[Record]) -> bool:
+        """Decide what has come; returns whether anything was committed."""
+        await self._publisher.room(self.limits.unsent_records)
+        now = self.now
+        inputs = self._accepted(records)
+        commands = await self._desk.take(self.limits.batch_inputs, self._journal, self._resume.parked_keys)
+        inputs += [asked.item for asked in commands]
+        if self._resume.next_due is not None and self._resume.next_due <= now:
+            due, self._resume.next_due = await self._journal.due(now, self.limits.timers_per_batch)
+            inputs += [Input(key=d.key, cause=f"timer:{d.kind}/{d.key}", message=d, type="Due") for d in due]
+        deliveries = self._desk.take_deliveries()
+        inputs += [
+            Input(key=d.key, cause=f"sent:{d.destination}/{d.send_id}", message=d, type="Delivered")
+            for d, _ in deliveries
+        ]
+        try:
+            if inputs:
+                await self._process(inputs, now)
+        except BaseException:
+            self._desk.put_back(commands, deliveries)
+            raise
+        for _, done in deliveries:
+            done.set_result(None)
+        redrives = self._desk.take_redrives()
+        for key, answer in redrives:
+            try:
+                answer.set_result(await self._redrive(key))
+            except JournalAway as error:
+                answer.set_exception(NotServing(str(error)))
+                raise
+        return bool(inputs or redrives)
+
+    def _accepted(self, records: Sequence[Record]) -> list[Input]:
+        if not records:
+            return []
+        counts = Acceptance()
+        inputs = accept(self.handlers, records, self._resume.seqs, self._beginnings.__getitem__, counts)
+        for verdict in ("accepted", "repeated", "gaps", "unknown", "refused"):
+            number = getattr(counts, verdict)
+            if number:
+                metrics.RECORDS.labels(self.service, verdict).inc(number)
+        if counts.gaps or counts.refused:
+            self._line.error("records out of sequence or not ours", gaps=counts.gaps, refused=counts.refused)
+        oldest_ms = min(record.timestamp_ms for record in records)
+        self._last_lag_ms = max(0, int(self._clock().timestamp() * 1000) - oldest_ms)
+        metrics.LAG_SECONDS.labels(self.service).set(self._last_lag_ms / 1000)
+        for item in inputs:
+            if item.key in self._resume.parked_keys and item.message is not None and not item.park:
+                item.park, item.behind = "waits behind an earlier message of this key", True
+        return inputs
+
+    # -- one transaction ---------------------------------------------------------------------------------------------
+
+    async def _process(self, inputs: list[Input], now: datetime) -> None:
+        """Commit the inputs; what the database refuses is halved until the one message to park is alone."""
+        try:
+            await self._commit(inputs, now)
+        except Unsaveable as error:
+            await self._journal.rollback()
+            if len(inputs) > 1:
+                middle = len(inputs) // 2
+                await self._process(inputs[:middle], now)
+                await self._process(inputs[middle:], now)
+                return
+            remaining = self._set_aside(inputs, 0, str(error))
+            if remaining:
+                await self._commit(remaining, now)
+
+    async def _commit(self, inputs: list[Input], now: datetime, *, redrive: bool = False) -> None:
+        started = asyncio.get_running_loop().time()
+        await self._journal.begin()
+        for _ in range(len(inputs) + 1):
+            state = State()
+            try:
+                await self._load(state, needs_of(self.handlers, inputs))
+                await self._load(state, more_needs_of(self.handlers, inputs, state))
+                decided = decide(self.handlers, inputs, state, now)
+                break
+            except Poisoned as poison:
+                if redrive:
+                    raise
+                inputs = self._set_aside(inputs, poison.place, poison.error)
+        changes = changes_of(inputs, decided, state, self._writer, self._resume.batch_no + 1, now)
+        await self._journal.commit(changes, self.limits.lease_ms)
+        self._committed(changes)
+        took_s = asyncio.get_running_loop().time() - started
+        metrics.COMMIT_SECONDS.labels(self.service).observe(took_s)
+        metrics.BATCH_RECORDS.labels(self.service).observe(len(inputs))
+        self._line.debug(
+            "batch", batch_no=changes.batch_no, inputs=len(inputs), events=len(changes.outbox), took_s=took_s
+        )
+
+    async def _load(self, state: State, needs: Needs) -> None:
+        wanted = state.missing(needs)
+        if wanted:
+            for table, rows in (await self._journal.load(wanted)).items():
+                state.fill(table, wanted[table], rows)
+
+    def _set_aside(self, inputs: list[Input], place: int, error: str) -> list[Input]:
+        """Park the message at `place` and those of its key after it; a command is answered instead."""
+        poisoned = inputs[place]
+        self._line.error("message set aside", key=poisoned.key, type=poisoned.type, cause=poisoned.cause, error=error)
+        if isinstance(poisoned.message, Command):
+            self._desk.settle(poisoned.idempotency_key, problem(500, "this request could not be decided", error))
+            return [item for item in inputs if item is not poisoned]
+        poisoned.park = error
+        for item in inputs[place + 1 :]:
+            if item.key == poisoned.key and item.record is not None and item.message is not None and not item.park:
+                item.park, item.behind = "waits behind an earlier message of this key", True
+        return inputs
+
+    def _committed(self, changes: Changes) -> None:
+        resume = self._resume
+        resume.batch_no = changes.batch_no
+        resume.decided_at = changes.decided_at
+        for place, (_, new) in changes.offsets.items():
+            self._positions[place] = new
+        for place, head in changes.heads.items():
+            known = self._writer.heads.get(place)
+            if known is not None:
+                head.cursor = max(head.cursor, known.cursor)
+            self._writer.heads[place] = head
+        self._publisher.offer([outgoing for outgoing, _, _ in changes.outbox])
+        metrics.UNSENT.labels(self.service).set(self._publisher.unsent_records)
+        for at in changes.timers_set.values():
+            resume.next_due = at if resume.next_due is None else min(resume.next_due, at)
+        if changes.parked:
+            resume.parked_keys.update(parked.key for parked in changes.parked)
+            metrics.PARKED.labels(self.service).set(len(resume.parked_keys))
+        if changes.sends:
+            self._egress.nudge()
+        for answered in changes.answered:
+            self._desk.settle(answered.idempotency_key, answered.reply)
+
+    async def _redrive(self, key: str) -> Reply:
+        """Decide a key's parked messages one by one; the first that fails again stays, with those behind it."""
+        done = 0
+        for parked in await self._journal.parked(key):
+            item = redriven(self.handlers, parked)
+            error = item.park or ""
+            if not error:
+                try:
+                    await self._commit([item], self.now, redrive=True)
+                except (Poisoned, Unsaveable) as failure:
+                    await self._journal.rollback()
+                    error = str(failure)[:ERROR_TEXT_LIMIT]
+            if error:
+                await self._journal.note_parked_attempt(key, parked.n, error)
+                return problem(409, "the message cannot be handled yet", error, redriven=done)
+            done += 1
+        self._resume.parked_keys.discard(key)
+        metrics.PARKED.labels(self.service).set(len(self._resume.parked_keys))
+        return (
+            Reply(status=200, body={"key": key, "redriven": done}) if done else problem(404, "nothing is parked there")
+        )
+
+    def _acked(self, place: Place, seq: int) -> None:
+        head = self._writer.heads[place]
+        head.cursor = max(head.cursor, seq)
+
+    def _publish_failed(self, error: PublishFailed) -> None:
+        metrics.FAILURES.labels(self.service, "publish").inc()
+        self._line.warning("publishing again from the first unacknowledged record", error=str(error))
