@@ -81,7 +81,10 @@ STOCK_LEVELS = Topic(
 NOTICES = Topic(
     "ordo.notices.v1", "notification", ("tower",), (notices.NoticeSent, notices.NoticeFailed), THIRTY_DAYS_MS
 )
-PARKED = {name: Topic(f"ordo.parked-{name}.v1", name, ("tower",), (parked.MessageParked,)) for name in SERVICES}
+PARKED = {
+    name: Topic(f"ordo.parked-{name}.v1", name, () if name == "tower" else ("tower",), (parked.MessageParked,))
+    for name in SERVICES
+}
 
 TOPICS: tuple[Topic, ...] = (
     CATALOG,

@@ -1,0 +1,78 @@
+# Everything a person or a machine runs here. `make help` lists it.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PACKAGES := contracts libs services deploy demo
+PYTEST := $(BIN)/python -m pytest
+
+.PHONY: help setup up down status logs demo check fmt lint types imports test test-fast test-postgres test-kafka test-system contracts invariants redrive clean
+
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+$(VENV)/.ready: requirements-dev.txt
+	@echo "creating the virtual environment ($(VENV)) and installing what is pinned"
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --disable-pip-version-check --progress-bar off --quiet --require-hashes -r requirements-dev.txt
+	@touch $@
+
+setup: $(VENV)/.ready ## Create the virtual environment and install the pinned dependencies
+
+up: setup ## Start the whole stack in the background; ready when it returns
+	@$(BIN)/python -m deploy.local up
+
+down: ## Stop the stack; no process stays
+	@if [ -x $(BIN)/python ]; then $(BIN)/python -m deploy.local down; fi
+
+status: setup ## Every process: health, lag, memory, CPU
+	@$(BIN)/python -m deploy.local status
+
+logs: setup ## Where the logs are, and their last lines
+	@$(BIN)/python -m deploy.local logs
+
+demo: setup ## Play real orders through the whole system (DEMO_EXIT=1: stop at the end)
+	@$(BIN)/python -m demo
+
+invariants: setup ## Check the invariants on the running, drained stack
+	@$(BIN)/python -m libs.testkit.invariants
+
+check: setup fmt-check lint types imports test-fast ## The gate: format, lint, types, imports, fast tests
+
+fmt: setup ## Format the code
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix --quiet .
+
+fmt-check: setup
+	@$(BIN)/ruff format --check --quiet .
+
+lint: setup ## Lint
+	@$(BIN)/ruff check --quiet .
+
+types: setup ## Check types (mypy, strict)
+	@$(BIN)/mypy $(PACKAGES)
+
+imports: setup ## Check who imports whom
+	@$(BIN)/lint-imports --no-logo
+
+test: setup test-fast test-postgres test-kafka test-system ## All four lanes
+
+test-fast: setup ## Decisions, contracts, streams in memory
+	@$(PYTEST) -m "not postgres and not kafka and not system"
+
+test-postgres: setup ## Stores and handlers on a real Postgres
+	@$(PYTEST) -m "postgres and not kafka and not system"
+
+test-kafka: setup ## The stream on the mock broker and on a real Kafka
+	@$(PYTEST) -m "kafka and not system"
+
+test-system: setup ## All services on real Kafka and Postgres, with real orders
+	@$(PYTEST) -m "system"
+
+contracts: setup ## Write schemas, examples and the AsyncAPI document anew from the models
+	@$(BIN)/python -m libs.testkit.shapes
+
+clean: down ## Remove the environment and the stack's data
+	rm -rf $(VENV) .ordo build
