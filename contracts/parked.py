@@ -10,6 +10,7 @@ class MessageParked(Event, frozen=True, kw_only=True):
 
     partition_by: ClassVar[str] = "message_key"
     message_key: str
+    service: str = ""
     origin_topic: str
     origin_partition: int
     origin_offset: int

@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from libs.decide import Reply
 from libs.stream.desk import NotServing, Overloaded
-from libs.vault import VaultAway
+from libs.vault import Forgotten, VaultAway
 
 BODY_LIMIT_BYTES = 1024 * 1024
 UPLOAD_LIMIT_BYTES = 32 * 1024 * 1024
@@ -96,6 +96,9 @@ def install_problem_handlers(app: FastAPI) -> None:
     async def on_not_serving(request: Request, error: Exception) -> Response:
         return problem_response(503, "not serving now", str(error), retry_after_s=NotServing.retry_after_s)
 
+    async def on_forgotten(request: Request, error: Exception) -> Response:
+        return problem_response(410, "the data key of this shop and month was destroyed", str(error))
+
     async def on_database(request: Request, error: Exception) -> Response:
         if isinstance(error, DBAPIError) and not error.connection_invalidated and _sql_class(error) == "22":
             return problem_response(422, "the request holds a value the database cannot compare")
@@ -110,6 +113,7 @@ def install_problem_handlers(app: FastAPI) -> None:
     app.add_exception_handler(Overloaded, on_overload)
     app.add_exception_handler(NotServing, on_not_serving)
     app.add_exception_handler(VaultAway, on_not_serving)
+    app.add_exception_handler(Forgotten, on_forgotten)
     app.add_exception_handler(SQLAlchemyError, on_database)
     app.add_exception_handler(OSError, on_database)
     app.add_exception_handler(Exception, on_anything)

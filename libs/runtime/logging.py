@@ -24,3 +24,6 @@ def configure_logging(level: str) -> None:
     logging.basicConfig(stream=sys.stdout, level=logging.WARNING, format='{"level":"%(levelname)s","event":"%(name)s"}')
     # aiokafka logs every lost connection as an error with its internals; what matters of it is in our own lines.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    # httpx logs whole URLs, and providers want phone numbers and tokens in theirs.
+    for name in ("httpx", "httpcore"):
+        logging.getLogger(name).setLevel(logging.WARNING)

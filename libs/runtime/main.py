@@ -15,7 +15,7 @@ from libs.runtime.logging import configure_logging
 from libs.runtime.migrate import migrate
 from libs.runtime.service import Running, Service, assemble, tune_garbage_collector
 from libs.runtime.settings import ServiceSettings
-from libs.stream.kafka import create_topics
+from libs.stream.kafka_admin import create_topics
 from libs.vault import create_vault
 
 S = TypeVar("S", bound=ServiceSettings)

@@ -189,10 +189,11 @@ def assemble(service: Service) -> Running:
         },
     )
     parts = Parts(settings, Auth(settings), worker, engine, vault)
-    return Running(service, worker, _application(service, parts), parts, log, journal)
+    return Running(service, worker, application(service, parts), parts, log, journal)
 
 
-def _application(service: Service, parts: Parts) -> FastAPI:
+def application(service: Service, parts: Parts) -> FastAPI:
+    """Build the HTTP edge of a service: its routes, health, metrics and parked messages."""
     app = FastAPI(
         title=service.title or f"Ordo {service.name}",
         version="1",

@@ -259,6 +259,7 @@ def changes_of(
     for parked in changes.parked:
         event = MessageParked(
             message_key=parked.key,
+            service=writer.service,
             origin_topic=parked.topic,
             origin_partition=parked.partition,
             origin_offset=parked.offset,

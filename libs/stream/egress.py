@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -96,12 +97,10 @@ class Egress:
                     await self._round()
                 except JournalAway as error:
                     log.warning("egress waits for the database", error=str(error))
-                try:
-                    await asyncio.wait_for(self._news.wait(), POLL_MS / 1000)
-                except TimeoutError:
-                    continue
-                finally:
-                    self._news.clear()
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(POLL_MS / 1000):
+                        await self._news.wait()
+                self._news.clear()
         finally:
             for task in list(self._flying.values()):
                 task.cancel()
@@ -151,7 +150,8 @@ class Egress:
             outcome, reason = "retry", type(error).__name__
         else:
             outcome, reason = "sent", detail
-        breaker.note(ok=outcome != "retry", now_s=loop.time())
+        # Being asked to wait is an answer: the destination lives, only this call is early.
+        breaker.note(ok=outcome != "retry" or wait_s > 0, now_s=loop.time())
         metrics.EGRESS.labels(self.service, send.destination, outcome).inc()
         log.info("outward call", outcome=outcome, attempt=attempt, reason=reason)
         if outcome == "retry" and attempt < ATTEMPTS_LIMIT:

@@ -6,10 +6,8 @@ from contextlib import suppress
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import KafkaError, OffsetOutOfRangeError, TopicAlreadyExistsError
+from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
-from contracts.topics import Topic
 from libs.stream.log import FetchFailed, Outgoing, Place, PositionLost, PublishFailed, Record
 
 FETCH_MAX_BYTES = 8 * 1024 * 1024
@@ -193,37 +191,3 @@ class KafkaLog:
         """Leave the cluster."""
         await self._drop_reader()
         await self.reset_publishing()
-
-
-async def create_topics(bootstrap: str, topics: Sequence[Topic], partitions: int, replication: int) -> None:
-    """Create what is missing and wait until every partition has a leader; existing topics are left as they are."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=REQUEST_TIMEOUT_MS)
-    await admin.start()
-    try:
-        existing = set(await admin.list_topics())
-        missing = [
-            NewTopic(
-                topic.name,
-                partitions,
-                replication,
-                topic_configs={"retention.ms": str(topic.retention_ms), "cleanup.policy": "delete"},
-            )
-            for topic in topics
-            if topic.name not in existing
-        ]
-        if missing:
-            with suppress(TopicAlreadyExistsError):
-                await admin.create_topics(missing)
-        await _wait_for_leaders(admin, [topic.name for topic in topics])
-    finally:
-        await admin.close()
-
-
-async def _wait_for_leaders(admin: Any, names: Sequence[str]) -> None:
-    async with asyncio.timeout(START_TIMEOUT_S):
-        while True:
-            found = await admin.describe_topics(list(names))
-            led = [t for t in found if t["partitions"] and all(p["leader"] >= 0 for p in t["partitions"])]
-            if len(led) == len(names):
-                return
-            await asyncio.sleep(0.1)

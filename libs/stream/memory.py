@@ -76,7 +76,8 @@ class MemoryLog:
             return found
         news = self.cluster.news
         try:
-            await asyncio.wait_for(news.wait(), timeout_ms / 1000)
+            async with asyncio.timeout(timeout_ms / 1000):
+                await news.wait()
         except TimeoutError:
             return []
         return self._new(max_records)

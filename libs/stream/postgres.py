@@ -22,6 +22,7 @@ CONNECT_TIMEOUT_S = 5.0
 _AWAY = (
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # asyncpg's own state after a connection broke in the middle of a COPY
     asyncpg.OperatorInterventionError,
     asyncpg.InsufficientResourcesError,
     asyncpg.DeadlockDetectedError,
@@ -76,6 +77,13 @@ class PostgresJournal:
             self._connection = await connect(self._dsn, self._schema)
         return self._connection
 
+    def _away(self, error: BaseException) -> JournalAway:
+        """Drop the connection, whatever state it is in: the next use makes a new one."""
+        connection, self._connection, self._transaction = self._connection, None, None
+        if connection is not None:
+            connection.terminate()
+        return JournalAway(repr(error))
+
     async def _run_beside(self, method: str, *arguments: Any) -> Any:
         try:
             async with self._beside_lock:
@@ -83,6 +91,9 @@ class PostgresJournal:
                     self._beside = await connect(self._dsn, self._schema)
                 return await getattr(self._beside, method)(*arguments)
         except _AWAY as error:
+            beside, self._beside = self._beside, None
+            if beside is not None:
+                beside.terminate()
             raise JournalAway(repr(error)) from error
 
     async def acquire(self, owner: str, lease_ms: int) -> Resume | None:
@@ -111,7 +122,7 @@ class PostgresJournal:
                 resume.parked_keys = {r[0] for r in await connection.fetch("SELECT DISTINCT key FROM parked")}
                 resume.next_due = await connection.fetchval("SELECT min(due_at) FROM timer")
         except _AWAY as error:
-            raise JournalAway(repr(error)) from error
+            raise self._away(error) from error
         self._owner, self._epoch = owner, resume.epoch
         return resume
 
@@ -130,7 +141,7 @@ class PostgresJournal:
                 [heads[place].cursor for place in places],
             )
         except _AWAY as error:
-            raise JournalAway(repr(error)) from error
+            raise self._away(error) from error
         if not held:
             raise Fenced(f"{self._schema}: the lease has a newer epoch than {self._epoch}")
 
@@ -142,7 +153,7 @@ class PostgresJournal:
                 "UPDATE stream_lease SET expires_at = now() WHERE shard = $1 AND epoch = $2", self._shard, self._epoch
             )
         except _AWAY as error:
-            raise JournalAway(repr(error)) from error
+            raise self._away(error) from error
 
     async def start_offsets(self, offsets: Mapping[Place, int]) -> None:
         """Record the first position of places never read before."""
@@ -151,7 +162,7 @@ class PostgresJournal:
         try:
             await (await self._main()).executemany(sql, rows)
         except _AWAY as error:
-            raise JournalAway(repr(error)) from error
+            raise self._away(error) from error
 
     async def begin(self) -> None:
         """Open the batch's transaction."""
@@ -159,7 +170,7 @@ class PostgresJournal:
             self._transaction = (await self._main()).transaction()
             await self._transaction.start()
         except _AWAY as error:
-            raise JournalAway(repr(error)) from error
+            raise self._away(error) from error
 
     async def load(self, wanted: Mapping[type[Row], Collection[Key]]) -> dict[type[Row], list[Row]]:
         """Return the rows of these keys, locked in key order where shards share tables."""
@@ -171,7 +182,7 @@ class PostgresJournal:
                 records = await self._connection.fetch(codec.select(lock=self._lock_rows), *map(list, columns))
                 found[table] = [codec.row(record) for record in records]
         except _AWAY as error:
-            raise JournalAway(repr(error)) from error
+            raise self._away(error) from error
         except asyncpg.PostgresError as error:
             raise Unsaveable(_reason(error)) from error
         return found
@@ -186,7 +197,7 @@ class PostgresJournal:
             await self._transaction.commit()
             self._transaction = None
         except _AWAY as error:
-            raise JournalAway(repr(error)) from error
+            raise self._away(error) from error
         except (asyncpg.PostgresError, asyncpg.DataError, ValueError, OverflowError) as error:
             raise Unsaveable(_reason(error)) from error
 
@@ -225,9 +236,8 @@ class PostgresJournal:
             return
         try:
             await transaction.rollback()
-        except _AWAY:
-            self._connection.terminate()
-            self._connection = None
+        except _AWAY as error:
+            self._away(error)
 
     async def answers(self, keys: Sequence[str]) -> dict[str, Answered]:
         """Return the stored answers of these idempotency keys."""
@@ -237,7 +247,7 @@ class PostgresJournal:
         try:
             rows = await (await self._main()).fetch(sql, list(keys))
         except _AWAY as error:
-            raise JournalAway(repr(error)) from error
+            raise self._away(error) from error
         found = {}
         for key, kind, fingerprint, status, reply in rows:
             answer = Reply(status=status, body=msgspec.json.decode(reply))
@@ -250,7 +260,7 @@ class PostgresJournal:
         try:
             rows = await (await self._main()).fetch(sql, limit + 1)
         except _AWAY as error:
-            raise JournalAway(repr(error)) from error
+            raise self._away(error) from error
         come = [Due(kind=kind, key=key, at=at) for kind, key, at in rows[:limit] if at <= now]
         rest = rows[len(come) :]
         return come, rest[0]["due_at"] if rest else None

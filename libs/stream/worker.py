@@ -157,6 +157,9 @@ class Worker:
             except PositionLost as error:
                 self._halted = f"halted: {error}"
                 self._failed("position lost", error)
+            except Exception:
+                self._line.exception("stopping: this failure was not foreseen")
+                raise
             if self._resume.batch_no > batch_no:
                 retry_ms = self.limits.retry_first_ms
             if not self._stopping:
@@ -298,7 +301,8 @@ class Worker:
             self._desk.put_back(commands, deliveries)
             raise
         for _, done in deliveries:
-            done.set_result(None)
+            if not done.done():
+                done.set_result(None)
         redrives = self._desk.take_redrives()
         for key, answer in redrives:
             try:

@@ -6,15 +6,13 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from aiokafka.admin import AIOKafkaAdminClient
 
 from contracts.topics import TOPICS
-from libs.stream.kafka import create_topics
+from libs.stream.kafka_admin import create_topics, delete_topics
 from libs.testkit.embedded.kafka import running_kafka
 from libs.testkit.embedded.postgres import PostgresServer, running_postgres
 
 PARTITIONS = 4
-DELETE_TIMEOUT_MS = 10_000
 
 
 @pytest.fixture(scope="session")
@@ -58,13 +56,6 @@ def mock_bootstrap() -> Iterator[str]:
 @pytest.fixture
 async def fresh_topics(kafka_bootstrap: str) -> str:
     """The product's topics, empty, on the real broker."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=kafka_bootstrap)
-    await admin.start()
-    try:
-        existing = {topic for topic in await admin.list_topics() if topic.startswith("ordo.")}
-        if existing:
-            await admin.delete_topics(sorted(existing), timeout_ms=DELETE_TIMEOUT_MS)
-    finally:
-        await admin.close()
+    await delete_topics(kafka_bootstrap, "ordo.")
     await create_topics(kafka_bootstrap, TOPICS, PARTITIONS, 1)
     return kafka_bootstrap

@@ -4,9 +4,9 @@ import itertools
 from collections.abc import AsyncIterator
 
 import pytest
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from libs.stream.kafka import KafkaLog
+from libs.stream.kafka_admin import create_plain_topics
 from libs.stream.log import Log, Outgoing, PositionLost, Record
 from libs.stream.memory import MemoryCluster, MemoryLog
 
@@ -30,10 +30,7 @@ async def pair(request: pytest.FixtureRequest) -> AsyncIterator[tuple[Log, Log, 
         return
     bootstrap = request.getfixturevalue(f"{'mock' if request.param == 'mock' else 'kafka'}_bootstrap")
     if request.param == "real":  # the mock broker makes a topic of four partitions when it is first asked for
-        admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
-        await admin.start()
-        await admin.create_topics([NewTopic(topic, 2, 1)])
-        await admin.close()
+        await create_plain_topics(bootstrap, {topic: {}}, 2)
     writer, reader = KafkaLog(bootstrap, "writer"), KafkaLog(bootstrap, "reader")
     yield writer, reader, topic
     await writer.close()

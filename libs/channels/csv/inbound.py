@@ -1,0 +1,213 @@
+"""Reads an order file as a stream of orders and refused rows, in memory bounded by how far apart rows may stand."""
+
+import csv
+import io
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import IO, Any
+
+from libs.channels.csv.mapping import BY_FIELD, Column, clean, columns_of, order_fields, value_of
+from libs.channels.own.inbound import LINES_LIMIT, Order, convert
+from libs.channels.refusals import OrderRefused
+
+FILE_LIMIT_BYTES = 32 * 1024 * 1024
+READ_BYTES = 256 * 1024
+WAITING_ROWS_LIMIT = 20_000
+ENCODINGS = ("utf-8-sig", "gb18030")
+NUMBER_LIMIT_CHARACTERS = 64
+
+Cells = dict[Column, str] | OrderRefused
+NumberedRow = tuple[int, str, Cells]
+
+
+@dataclass(frozen=True, slots=True)
+class RowRefused:
+    """One row that keeps its order out: its line in the file, the column at fault, and why."""
+
+    line: int
+    field: str
+    reason: str
+    platform_order_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadOrder:
+    """One order, and the lines of the file it was read from."""
+
+    order: Order
+    lines: list[int]
+
+
+@dataclass(slots=True)
+class _Open:
+    """An order whose last row has not been read yet; once a row is refused the order is, and keeps nothing."""
+
+    head: dict[str, Any] = field(default_factory=dict)
+    lines: list[dict[str, Any]] = field(default_factory=list)
+    places: list[int] = field(default_factory=list)
+    refused: bool = False
+
+
+def encoding_of(file: IO[bytes]) -> str:
+    """Return the file's encoding: UTF-8 with or without a mark, else GB18030; any other is refused."""
+    file.seek(0)
+    if file.read(2) in (b"\xff\xfe", b"\xfe\xff"):
+        raise OrderRefused("file", "is UTF-16: save it as CSV UTF-8")
+    for encoding in ENCODINGS:
+        file.seek(0)
+        text = _text_of(file, encoding)
+        try:
+            while text.read(READ_BYTES):
+                pass
+        except UnicodeDecodeError:
+            continue
+        return encoding
+    raise OrderRefused("file", "is neither UTF-8 nor GB18030")
+
+
+def read_orders(file: IO[bytes]) -> Iterator[ReadOrder | RowRefused]:
+    """Yield the file's orders and refused rows. OrderRefused means that the file as a whole cannot be read."""
+    encoding = encoding_of(file)
+    counts = Counter(number for _, number, _ in _rows(file, encoding) if number)
+    yield from _Reading(counts).orders(_rows(file, encoding))
+
+
+class _Reading:
+    """Collects rows into orders and hands each order on with its last row."""
+
+    def __init__(self, counts: Counter[str]) -> None:
+        self._left = counts
+        self._open: dict[str, _Open] = {}
+        self._waiting_rows = 0
+
+    def orders(self, rows: Iterator[NumberedRow]) -> Iterator[ReadOrder | RowRefused]:
+        for line, number, cells in rows:
+            if not number:
+                error = cells if isinstance(cells, OrderRefused) else OrderRefused("platform_order_id", "is empty")
+                yield RowRefused(line, error.field, error.reason)
+                continue
+            order = self._open.setdefault(number, _Open())
+            try:
+                if isinstance(cells, OrderRefused):
+                    raise cells
+                self._take(order, line, cells, last=self._left[number] == 1)
+            except OrderRefused as error:
+                self._give_up(order)
+                yield RowRefused(line, error.field, error.reason, _shown(number))
+            self._left[number] -= 1
+            if not self._left[number]:
+                del self._open[number]
+                self._waiting_rows -= len(order.lines)
+                if not order.refused:
+                    yield _finished(number, order)
+
+    def _take(self, order: _Open, line: int, cells: dict[Column, str], last: bool) -> None:
+        values: dict[str, Any] = {}
+        for column, raw in cells.items():
+            text = clean(column, raw)
+            if not text:
+                if column.of_line and column.required:
+                    raise OrderRefused(column.name, "is empty")
+                continue
+            value = value_of(column, text)
+            if column.of_line:
+                values[column.field] = value
+            elif order.head.setdefault(column.field, value) != value:
+                raise OrderRefused(column.name, "differs from another row of the same order")
+        if order.refused:
+            return
+        if len(order.lines) >= LINES_LIMIT:
+            raise OrderRefused("lines", f"an order has at most {LINES_LIMIT} lines")
+        if not last and self._waiting_rows >= WAITING_ROWS_LIMIT:
+            raise OrderRefused("platform_order_id", "the order's rows stand too far apart: sort the file by order")
+        order.lines.append(values)
+        order.places.append(line)
+        self._waiting_rows += 1
+
+    def _give_up(self, order: _Open) -> None:
+        self._waiting_rows -= len(order.lines)
+        order.refused = True
+        order.lines.clear()
+        order.head.clear()
+        order.places.clear()
+
+
+def _finished(number: str, order: _Open) -> ReadOrder | RowRefused:
+    try:
+        return ReadOrder(convert(order_fields(order.head, order.lines)), order.places)
+    except OrderRefused as error:
+        place, name = _column_of(error.field)
+        at = order.places[place if place < len(order.places) else 0]
+        return RowRefused(at, name, error.reason, _shown(number))
+
+
+def _column_of(path: str) -> tuple[int, str]:
+    """Return which row of the order, and which column, a field of the message came from."""
+    if path.startswith("lines["):
+        digits, _, rest = path.removeprefix("lines[").partition("]")
+        funder = ".discounts" in rest
+        return int(digits), "discount" if funder else rest.lstrip(".")
+    column = BY_FIELD.get(path)
+    return 0, column.name if column else path
+
+
+def _rows(file: IO[bytes], encoding: str) -> Iterator[NumberedRow]:
+    """Yield (line, order number, cells or why there are none) for each row below the heading that is not blank."""
+    file.seek(0)
+    reader = csv.reader(_text_of(file, encoding), strict=True)
+    columns: list[Column] | None = None
+    while True:
+        line = reader.line_num + 1
+        try:
+            cells = next(reader)
+        except StopIteration:
+            break
+        except csv.Error as error:
+            if columns is None:
+                raise OrderRefused("file", f"line {line} is not CSV: {error}") from None
+            yield line, "", OrderRefused("", f"is not CSV: {error}")
+            continue
+        if not any(cell.strip() for cell in cells):
+            continue
+        if columns is None:
+            columns = columns_of(cells)
+            continue
+        yield line, *_row(columns, cells)
+    if columns is None:
+        raise OrderRefused("file", "is empty")
+
+
+def _row(columns: list[Column], cells: list[str]) -> tuple[str, Cells]:
+    place = next(place for place, column in enumerate(columns) if column.name == "platform_order_id")
+    number = ""
+    try:
+        number = clean(columns[place], cells[place]) if place < len(cells) else ""
+        if any(cell.strip() for cell in cells[len(columns) :]) or len(cells) < len(columns):
+            raise OrderRefused("", f"has {len(cells)} cells where the heading has {len(columns)}")
+    except OrderRefused as error:
+        return number, error
+    return number, dict(zip(columns, cells, strict=False))
+
+
+def _shown(number: str) -> str:
+    return "".join(letter if letter.isprintable() else "?" for letter in number[:NUMBER_LIMIT_CHARACTERS])
+
+
+def _text_of(file: IO[bytes], encoding: str) -> io.TextIOWrapper:
+    return io.TextIOWrapper(io.BufferedReader(_Borrowed(file), READ_BYTES), encoding=encoding, newline="")
+
+
+class _Borrowed(io.RawIOBase):
+    """Lets a text reader read somebody else's open file without closing it."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        data = self._file.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)

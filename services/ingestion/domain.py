@@ -1,0 +1,267 @@
+"""Decides what a delivery changes: a new order, an amendment, a cancellation, or nothing that was not known."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any, ClassVar
+
+import msgspec
+
+from contracts.orders import OrderAmended, OrderCancelRequested, OrderPlaced
+from libs.decide import Command, Entry, Output, Reply, Row, State, problem
+
+# What a delivery did to its order.
+ACCEPTED, AMENDED, UNCHANGED, REFUSED = "accepted", "amended", "unchanged", "refused"
+# Where a platform order stands: `awaited` means that only its cancellation is known.
+AWAITED, PLACED, CANCELLED = "awaited", "placed", "cancelled"
+
+
+class PlatformOrder(Row, kw_only=True):
+    """What was last heard of an order. `fingerprints` tells contents apart without keeping them."""
+
+    row_key: ClassVar[tuple[str, ...]] = ("order_id",)
+    order_id: str
+    state: str
+    version: int = 0
+    fingerprints: dict[str, str] = {}
+    cancel_request_id: str | None = None
+    cancel_requested_at: datetime | None = None
+    cancel_reason: str | None = None
+
+
+class Shop(Row, kw_only=True):
+    """A shop on a channel. Secrets are wrapped; the previous one stays good until `previous_until`."""
+
+    row_key: ClassVar[tuple[str, ...]] = ("shop_id",)
+    shop_id: str
+    channel: str
+    paused: bool = False
+    secret_id: str
+    secret_wrapped: str
+    previous_wrapped: str | None = None
+    previous_until: datetime | None = None
+    changed_at: datetime
+
+
+class Intake(Entry, frozen=True, kw_only=True):
+    """One delivery that changed an order, with the whole message as it came, sealed."""
+
+    order_id: str
+    version: int
+    change: str
+    request_id: str
+    received_at: datetime
+    raw_sealed: str
+
+
+class PlaceOrder(Command, frozen=True, kw_only=True, tag=True):
+    """An order as delivered. `order` is the fact it becomes when it is new; the decision gives it its version."""
+
+    order: OrderPlaced
+    fingerprints: dict[str, str]
+    request_id: str
+    raw_sealed: str
+
+    @property
+    def key(self) -> str:
+        """The order."""
+        return self.order.order_id
+
+    @property
+    def sameness(self) -> bytes:
+        """Sealed text differs each time it is sealed, so a repeat is told by the order's fingerprints."""
+        return msgspec.json.encode([self.order.order_id, sorted(self.fingerprints.items())])
+
+
+class CancelOrder(Command, frozen=True, kw_only=True, tag=True):
+    """A cancellation as delivered; without `requested_at` it counts from when it is decided."""
+
+    order_id: str
+    request_id: str
+    requested_at: datetime | None = None
+    reason: str = ""
+    raw_sealed: str
+
+    @property
+    def key(self) -> str:
+        """The order."""
+        return self.order_id
+
+    @property
+    def sameness(self) -> bytes:
+        """A repeat is told by what is asked, not by how it was sealed."""
+        return msgspec.json.encode([self.order_id, self.requested_at, self.reason])
+
+
+class TakeBatch(Command, frozen=True, kw_only=True):
+    """Many deliveries of one shop, decided in one transaction, each with its own verdict."""
+
+    batch_id: str
+    items: list[PlaceOrder | CancelOrder]
+
+    @property
+    def key(self) -> str:
+        """The batch itself: its orders have no key in common."""
+        return f"batch:{self.batch_id}"
+
+    @property
+    def sameness(self) -> bytes:
+        """The same deliveries in the same order."""
+        return b"\n".join(item.sameness for item in self.items)
+
+
+class PutShop(Command, frozen=True, kw_only=True):
+    """Create a shop, pause it, or give it a new secret. The secret arrives wrapped and is never part of an answer."""
+
+    shop_id: str
+    channel: str
+    paused: bool
+    rotate: bool
+    secret_id: str
+    secret_wrapped: str
+    previous_valid_hours: int
+
+    @property
+    def key(self) -> str:
+        """The shop."""
+        return f"shop:{self.shop_id}"
+
+    @property
+    def sameness(self) -> bytes:
+        """Each attempt brings another secret; a repeat is told by what is asked for."""
+        return msgspec.json.encode([self.shop_id, self.channel, self.paused, self.rotate, self.previous_valid_hours])
+
+
+Verdict = tuple[list[Output], Reply]
+
+
+def place(command: PlaceOrder, state: State, now: datetime) -> list[Output]:
+    """Publish a new order or a changed one; the same content again changes nothing."""
+    outputs, reply = _place(command, state, now)
+    return [*outputs, reply]
+
+
+def cancel(command: CancelOrder, state: State, now: datetime) -> list[Output]:
+    """Publish a cancellation once; keep it when the order itself is still on its way."""
+    outputs, reply = _cancel(command, state, now)
+    return [*outputs, reply]
+
+
+def take_batch(command: TakeBatch, state: State, now: datetime) -> list[Output]:
+    """Decide each delivery by itself, in order; a refused one does not hold up the others."""
+    outputs: list[Output] = []
+    verdicts: list[dict[str, Any]] = []
+    for item in command.items:
+        said, reply = _place(item, state, now) if isinstance(item, PlaceOrder) else _cancel(item, state, now)
+        outputs.extend(said)
+        verdicts.append(
+            reply.body if reply.status < 400 else {"order_id": item.key, "status": REFUSED, "problem": reply.body}
+        )
+    return [*outputs, Reply(status=200, body={"items": verdicts})]
+
+
+def put_shop(command: PutShop, state: State, now: datetime) -> list[Output]:
+    """Create or change a shop; the answer's `secret_id` tells which secret is in force."""
+    shop = state.get(Shop, command.shop_id)
+    created = shop is None
+    if shop is None:
+        shop = Shop(
+            shop_id=command.shop_id,
+            channel=command.channel,
+            secret_id=command.secret_id,
+            secret_wrapped=command.secret_wrapped,
+            changed_at=now,
+        )
+    elif shop.channel != command.channel:
+        return [problem(409, "a shop keeps its channel", field="channel", channel=shop.channel)]
+    elif command.rotate:
+        shop.previous_wrapped = shop.secret_wrapped
+        shop.previous_until = now + timedelta(hours=command.previous_valid_hours)
+        shop.secret_wrapped = command.secret_wrapped
+        shop.secret_id = command.secret_id
+    shop.paused = command.paused
+    shop.changed_at = now
+    state.put(shop)
+    body = {"shop_id": shop.shop_id, "channel": shop.channel, "paused": shop.paused, "secret_id": shop.secret_id}
+    return [Reply(status=201 if created else 200, body=body)]
+
+
+def changed_fields(known: dict[str, str], heard: dict[str, str]) -> list[str]:
+    """Return the names of the fields whose content differs; a field without a fingerprint is at its default."""
+    return sorted(name for name in known.keys() | heard.keys() if known.get(name) != heard.get(name))
+
+
+def _place(command: PlaceOrder, state: State, now: datetime) -> Verdict:
+    order_id = command.order.order_id
+    known = state.get(PlatformOrder, order_id)
+    if known is None or known.state == AWAITED:
+        return _first(command, known, state, now)
+    changed = changed_fields(known.fingerprints, command.fingerprints)
+    if not changed:
+        return [], _answer(order_id, UNCHANGED)
+    if known.state == CANCELLED:
+        return [], problem(409, "the order is cancelled and takes no changes", order_id=order_id, changed=changed)
+    known.version += 1
+    known.fingerprints = command.fingerprints
+    state.put(known)
+    _keep(command, AMENDED, known.version, state, now)
+    content = msgspec.structs.asdict(command.order) | {"version": known.version}
+    return [OrderAmended(**content, changed=changed)], _answer(order_id, AMENDED)
+
+
+def _first(command: PlaceOrder, awaited: PlatformOrder | None, state: State, now: datetime) -> Verdict:
+    order_id = command.order.order_id
+    outputs: list[Output] = [command.order]
+    known = awaited or PlatformOrder(order_id=order_id, state=PLACED)
+    if awaited is not None:
+        known.state = CANCELLED
+        outputs.append(_cancellation(known, now))
+    known.version = command.order.version
+    known.fingerprints = command.fingerprints
+    state.put(known)
+    _keep(command, PLACED, known.version, state, now)
+    return outputs, _answer(order_id, ACCEPTED)
+
+
+def _cancel(command: CancelOrder, state: State, now: datetime) -> Verdict:
+    known = state.get(PlatformOrder, command.order_id)
+    if known is not None and known.state != PLACED:
+        return [], _answer(command.order_id, UNCHANGED)
+    outputs: Sequence[Output] = []
+    if known is None:
+        known = PlatformOrder(order_id=command.order_id, state=AWAITED)
+    else:
+        known.state = CANCELLED
+    known.cancel_request_id = command.request_id
+    known.cancel_requested_at = command.requested_at or now
+    known.cancel_reason = command.reason
+    if known.state == CANCELLED:
+        outputs = [_cancellation(known, now)]
+    state.put(known)
+    _keep(command, CANCELLED, known.version, state, now)
+    return list(outputs), _answer(command.order_id, ACCEPTED)
+
+
+def _cancellation(known: PlatformOrder, now: datetime) -> OrderCancelRequested:
+    return OrderCancelRequested(
+        order_id=known.order_id,
+        request_id=known.cancel_request_id or known.order_id,
+        requested_at=known.cancel_requested_at or now,
+        reason=known.cancel_reason or "",
+    )
+
+
+def _keep(command: PlaceOrder | CancelOrder, change: str, version: int, state: State, now: datetime) -> None:
+    state.append(
+        Intake(
+            order_id=command.key,
+            version=version,
+            change=change,
+            request_id=command.request_id,
+            received_at=now,
+            raw_sealed=command.raw_sealed,
+        )
+    )
+
+
+def _answer(order_id: str, status: str) -> Reply:
+    return Reply(status=202, body={"order_id": order_id, "status": status})

@@ -1,0 +1,24 @@
+"""The knobs of ingestion, read once from the environment."""
+
+from pydantic import Field, SecretStr
+
+from libs.channels.own.signing import key_of_secret
+from libs.runtime.settings import ServiceSettings
+
+DEMO_SHOP = "demo"
+
+
+class Settings(ServiceSettings):
+    """What every service has, and the own-channel shop that exists without anybody creating it."""
+
+    # Buyers are hashed and personal data sealed here first, so this service does not start without the two secrets.
+    buyer_key_secret: str = Field(validation_alias="ORDO_BUYER_KEY_SECRET", min_length=16)
+    master_key: str = Field(validation_alias="ORDO_MASTER_KEY", min_length=44, max_length=44)
+    own_demo_secret: SecretStr | None = Field(default=None, validation_alias="ORDO_OWN_DEMO_SECRET")
+
+    @property
+    def own_keys(self) -> dict[str, bytes]:
+        """The signing keys of the shops that come from the environment."""
+        if self.own_demo_secret is None:
+            return {}
+        return {DEMO_SHOP: key_of_secret(self.own_demo_secret.get_secret_value())}

@@ -1,0 +1,105 @@
+"""The tables of ingestion, and the reads its API makes."""
+
+import base64
+import binascii
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import BigInteger, Boolean, CheckConstraint, Column, DateTime, MetaData, Table, Text, select
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from libs.stream.tables import Tables
+from services.ingestion import domain
+
+PAGE_LIMIT_ROWS = 200
+METADATA = MetaData()
+
+platform_order = Table(
+    "platform_order",
+    METADATA,
+    Column("order_id", Text, primary_key=True),
+    Column("state", Text, nullable=False),
+    Column("version", BigInteger, nullable=False),
+    Column("fingerprints", JSONB, nullable=False),
+    Column("cancel_request_id", Text),
+    Column("cancel_requested_at", DateTime(timezone=True)),
+    Column("cancel_reason", Text),
+    CheckConstraint("state IN ('awaited', 'placed', 'cancelled')", name="platform_order_state"),
+    CheckConstraint("(state = 'awaited') = (version = 0)", name="platform_order_version"),
+    CheckConstraint("(state = 'placed') = (cancel_request_id IS NULL)", name="platform_order_cancellation"),
+    postgresql_with={"fillfactor": "80"},
+)
+shop = Table(
+    "shop",
+    METADATA,
+    Column("shop_id", Text, primary_key=True),
+    Column("channel", Text, nullable=False),
+    Column("paused", Boolean, nullable=False),
+    Column("secret_id", Text, nullable=False),
+    Column("secret_wrapped", Text, nullable=False),
+    Column("previous_wrapped", Text),
+    Column("previous_until", DateTime(timezone=True)),
+    Column("changed_at", DateTime(timezone=True), nullable=False),
+)
+intake = Table(
+    "intake",
+    METADATA,
+    Column("order_id", Text, primary_key=True),
+    Column("version", BigInteger, primary_key=True, autoincrement=False),
+    Column("change", Text, primary_key=True),
+    Column("request_id", Text, nullable=False),
+    Column("received_at", DateTime(timezone=True), nullable=False),
+    Column("raw_sealed", Text, nullable=False),
+)
+
+TABLES = Tables(METADATA, {domain.PlatformOrder: platform_order, domain.Shop: shop, domain.Intake: intake})
+
+
+@dataclass(frozen=True, slots=True)
+class ShopRecord:
+    """A shop as stored, secrets still wrapped."""
+
+    shop_id: str
+    channel: str
+    paused: bool
+    secret_id: str
+    secret_wrapped: str
+    previous_wrapped: str | None
+    previous_until: datetime | None
+    changed_at: datetime
+
+
+class BadCursor(ValueError):
+    """The cursor is none that a page gave out."""
+
+
+async def shop_by_id(connection: AsyncConnection, shop_id: str) -> ShopRecord | None:
+    """Return one shop."""
+    row = (await connection.execute(select(shop).where(shop.c.shop_id == shop_id))).one_or_none()
+    return None if row is None else ShopRecord(**row._mapping)
+
+
+async def shops(connection: AsyncConnection, limit: int, cursor: str | None) -> tuple[list[ShopRecord], str | None]:
+    """Return a page of shops by id, and the cursor of the next page if there is one."""
+    limit = min(limit, PAGE_LIMIT_ROWS)
+    query = select(shop).order_by(shop.c.shop_id).limit(limit + 1)
+    if cursor is not None:
+        query = query.where(shop.c.shop_id > _after(cursor))
+    found = [ShopRecord(**row._mapping) for row in await connection.execute(query)]
+    page = found[:limit]
+    return page, _cursor(page[-1].shop_id) if len(found) > limit else None
+
+
+def _cursor(key: str) -> str:
+    return base64.urlsafe_b64encode(key.encode()).decode("ascii")
+
+
+def _after(cursor: str) -> str:
+    try:
+        key = base64.b64decode(cursor, altchars=b"-_", validate=True).decode()
+    except (binascii.Error, ValueError):
+        key = ""
+    if not key.isprintable() or not key:
+        raise BadCursor("not a cursor that a page gave out")
+    return key

@@ -1,0 +1,164 @@
+"""What operations are told: one digest at a time, never more often than its channel lets a robot speak."""
+
+import re
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from contracts.risk import OrderHeld
+from contracts.routes import RouteBlocked
+from contracts.stock_levels import SafetyLineCrossed
+from libs.decide import Delivered, Due, Output, Send, State, Wake
+from services.notification.domain.rows import DINGTALK, OPERATIONS, Digest, Lines, Notice, Template, settled
+from services.notification.domain.templates import DEFAULTS, ORDER_HELD, ROUTE_BLOCKED, SAFETY_LINE, clipped, render
+
+DIGEST = "digest"
+BELOW_COST_RULE = "below_cost"
+# The sections of a digest, most urgent first.
+HEADINGS: dict[str, str] = {
+    "below_cost": "低于成本价，已挂起",
+    "held": "订单挂起",
+    "blocked": "等待调拨",
+    "safety": "低于安全水位",
+}
+# Text that came from platforms must not become links, headings or new lines in an operator's chat.
+_HARMLESS = str.maketrans({"[": "［", "]": "］", "<": "＜", ">": "＞", "*": "＊", "`": "｀", "#": "＃"})
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
+
+
+@dataclass(frozen=True)
+class DigestLimits:
+    """How often operations are told, and how much at once."""
+
+    interval_ms: int = 5_000
+    lines_limit: int = 15
+    line_limit_bytes: int = 300
+    text_limit_bytes: int = 18_000
+
+
+def note_hold(event: OrderHeld, state: State, now: datetime, limits: DigestLimits) -> list[Output]:
+    """Tell operations that an order is held, and by what."""
+    rules = [reason.rule for reason in event.reasons]
+    kind = "below_cost" if BELOW_COST_RULE in rules else "held"
+    reasons = "；".join(reason.message_zh or reason.message_en or reason.rule for reason in event.reasons)
+    return _note(kind, ORDER_HELD, {"order_id": event.order_id, "reasons": reasons}, state, limits)
+
+
+def note_blocked(event: RouteBlocked, state: State, now: datetime, limits: DigestLimits) -> list[Output]:
+    """Tell operations which transfer would let a blocked order go."""
+    missing = "、".join(f"{item.sku}×{item.quantity}" for item in event.missing)
+    moves = [f"{move.sku}×{move.quantity} {move.from_warehouse}→{move.to_warehouse}" for move in event.transfers]
+    values = {
+        "order_id": event.order_id,
+        "warehouse": event.warehouse,
+        "missing": missing,
+        "transfers": "、".join(moves) or "无货可调",
+    }
+    return _note("blocked", ROUTE_BLOCKED, values, state, limits)
+
+
+def note_safety_line(event: SafetyLineCrossed, state: State, now: datetime, limits: DigestLimits) -> list[Output]:
+    """Tell operations that a SKU runs low, and what to buy."""
+    values = {
+        "sku": event.sku,
+        "atp": str(event.atp),
+        "safety_stock": str(event.safety_stock),
+        "suggested_purchase": str(event.suggested_purchase),
+    }
+    return _note("safety", SAFETY_LINE, values, state, limits)
+
+
+def _note(kind: str, name: str, values: dict[str, str], state: State, limits: DigestLimits) -> list[Output]:
+    """Add one line to the next digest; `flush` decides at the end of the batch whether it goes now."""
+    digest = state.get(Digest, DINGTALK) or Digest(channel=DINGTALK)
+    lines = digest.pending.setdefault(kind, Lines())
+    lines.count += 1
+    if len(lines.first) < limits.lines_limit:
+        template = state.get(Template, name) or DEFAULTS[name]
+        text = _CONTROL.sub(" ", render(template.text, values)).translate(_HARMLESS)
+        lines.first.append(clipped(text, limits.line_limit_bytes))
+    state.put(digest)
+    return []
+
+
+def wake_digest(message: Due, state: State, now: datetime) -> list[Output]:
+    """The quiet time after the last digest is over."""
+    digest = state.get(Digest, message.key)
+    if digest is not None:
+        digest.waking = False
+        state.put(digest)
+    return []
+
+
+def operations_told(message: Delivered, state: State, now: datetime) -> list[Output]:
+    """Record what became of a digest; the next one may go."""
+    digest = state.get(Digest, message.key)
+    if digest is not None and digest.in_flight and message.send_id == digest_id(digest):
+        digest.in_flight = False
+        state.put(digest)
+    notice = state.get(Notice, OPERATIONS, message.send_id)
+    if notice is None or notice.state != "sending":
+        return []
+    state.put(notice)
+    return settled(notice, ok=message.ok, detail=message.detail, attempts=message.attempts)
+
+
+def flush(state: State, now: datetime, limits: DigestLimits) -> list[Output]:
+    """At the end of a batch: send what is pending at once if it was quiet, else when the quiet time is over."""
+    outputs: list[Output] = []
+    for digest in state.changed(Digest):
+        if not digest.pending or digest.in_flight:
+            continue
+        ready_at = now if digest.last_at is None else digest.last_at + timedelta(milliseconds=limits.interval_ms)
+        if now < ready_at:
+            if not digest.waking:
+                digest.waking = True
+                outputs.append(Wake(kind=DIGEST, key=digest.channel, at=ready_at))
+            continue
+        outputs.append(_sent_digest(digest, state, now, limits))
+    return outputs
+
+
+def _sent_digest(digest: Digest, state: State, now: datetime, limits: DigestLimits) -> Send:
+    count = sum(lines.count for lines in digest.pending.values())
+    text = digest_text(digest.pending, limits.text_limit_bytes)
+    digest.number += 1
+    digest.in_flight = True
+    digest.last_at = now
+    digest.pending = {}
+    notice = Notice(
+        order_id=OPERATIONS,
+        notice_id=digest_id(digest),
+        audience=OPERATIONS,
+        medium=digest.channel,
+        template=DIGEST,
+        template_version=0,
+        state="sending",
+        at=now,
+    )
+    state.put(notice)
+    body = {"title": f"Ordo 订单中枢：{count} 条提醒", "text": text, "count": count}
+    return Send(destination=digest.channel, send_id=notice.notice_id, key=digest.channel, body=body)
+
+
+def digest_id(digest: Digest) -> str:
+    """Return the notice's id of the newest digest."""
+    return f"digest:{digest.channel}:{digest.number}"
+
+
+def digest_text(pending: dict[str, Lines], limit_bytes: int) -> str:
+    """Return the digest as markdown of at most `limit_bytes`: each section shows what fits and counts the rest."""
+    kinds = [kind for kind in HEADINGS if kind in pending]
+    share = limit_bytes // max(len(kinds), 1)
+    return "\n\n".join(_section(HEADINGS[kind], pending[kind], share - 2) for kind in kinds)
+
+
+def _section(heading: str, lines: Lines, limit_bytes: int) -> str:
+    shown = [f"#### {heading}：{lines.count}"]
+    left = limit_bytes - len(shown[0].encode()) - len(f"\n- 另有 {lines.count} 条".encode())
+    for line in lines.first:
+        left -= len(line.encode()) + 3
+        if left < 0:
+            break
+        shown.append(f"- {line}")
+    rest = lines.count - (len(shown) - 1)
+    return "\n".join([*shown, f"- 另有 {rest} 条"] if rest else shown)

@@ -1,0 +1,146 @@
+"""What operators ask: another warehouse, a split, new rules; and orders that rules fail on."""
+
+import copy
+from datetime import timedelta
+
+import pytest
+
+from contracts.routes import RouteBlocked, RoutePlanned
+from libs.decide import Reply, Wake
+from libs.rules.defaults import read
+from services.routing.domain import RouteDecision, RuleVersion
+from services.routing.tests.conftest import FULL, ID
+
+
+def broken():
+    """Rules whose own examples hold but which fail for orders of one region."""
+    content = copy.deepcopy(read("routing"))
+    rows = content["jdm"]["nodes"][1]["content"]["rules"]
+    rows.insert(0, {**rows[0], "_id": "bad", "region": '"西北"', "warehouse": "null"})
+    content["examples"] = [example for example in content["examples"] if "华北" in example["name"]]
+    return content
+
+
+def test_override_ships_from_the_other_warehouse(flow):
+    flow.ready(CD={"A": 1}, GZ=FULL)
+    planned, reply = flow.override(warehouse="GZ")
+    assert isinstance(planned, RoutePlanned)
+    assert (planned.rule, planned.plan, planned.parcels[0].warehouse) == ("operator_warehouse", 2, "GZ")
+    assert "操作员" in planned.why_zh
+    assert reply.status == 200
+    assert reply.body["parcels"][0]["parcel_id"] == "own.demo.1/2"
+    decisions = [entry for entry in flow.bench.entries if isinstance(entry, RouteDecision)]
+    assert [decision.decided_by for decision in decisions] == ["", "op"]
+
+
+def test_override_holds_while_the_plan_is_refused(flow):
+    flow.ready(CD={"A": 1}, GZ=FULL)
+    flow.override(warehouse="GZ")
+    [again] = flow.refused(2, GZ=FULL, CD=FULL)
+    assert again.parcels[0].warehouse == "GZ"
+    [blocked] = flow.refused(3, GZ={"A": 3}, CD=FULL)
+    assert (blocked.rule, blocked.warehouse) == ("operator_warehouse", "GZ")
+    assert [(t.sku, t.from_warehouse) for t in blocked.transfers] == [("B", "CD")]
+    planned, _ = flow.override(warehouse="CD")
+    assert planned.parcels[0].warehouse == "CD"
+
+
+def test_override_ends_with_the_content_it_was_made_for(flow, make):
+    flow.ready(CD={"A": 1}, GZ=FULL)
+    flow.override(warehouse="GZ")
+    [planned] = flow(make.amended(), make.cleared(version=2), make.reserved(version=2))
+    assert planned.parcels[0].warehouse == "CD"
+
+
+def test_override_where_goods_are_missing_says_which_and_changes_nothing(flow):
+    flow.ready(CD={"A": 1}, GZ={"A": 3})
+    before = flow.row
+    [reply] = flow.override(warehouse="GZ")
+    assert reply.status == 409
+    assert reply.body["missing"] == [{"warehouse": "GZ", "sku": "B", "quantity": 1}]
+    assert "B x 1" in reply.body["detail"]
+    assert reply.body["transfers"] == []
+    [reply] = flow.override(split=True)
+    assert reply.status == 409
+    assert reply.body["missing"] == [{"warehouse": "", "sku": "B", "quantity": 1}]
+    assert flow.row == before
+
+
+def test_split_makes_numbered_parcels_with_the_rules_choice_first(flow):
+    flow.ready(CD={"A": 3}, GZ={"A": 3, "B": 1}, BJ={"B": 1})
+    planned, reply = flow.override(split=True)
+    assert reply.status == 200
+    assert [parcel.warehouse for parcel in planned.parcels] == ["GZ"], "one warehouse can ship all: no split needed"
+    [replanned] = flow.refused(2, CD={"A": 3}, BJ={"B": 1})
+    assert [(p.parcel_id, p.warehouse) for p in replanned.parcels] == [
+        ("own.demo.1/3.1", "CD"),
+        ("own.demo.1/3.2", "BJ"),
+    ]
+    assert replanned.rule == "operator_split"
+    [blocked] = flow.refused(3, CD={"A": 3})
+    assert (blocked.rule, blocked.warehouse) == ("operator_split", "CD")
+    assert [(lack.sku, lack.warehouse) for lack in blocked.missing] == [("B", "CD")]
+
+
+@pytest.mark.parametrize(
+    ("steps", "word"),
+    [
+        ((), "no such order"),
+        (("placed",), "its clearance by risk and its stock reservation"),
+        (("cleared", "reserved"), "its content"),
+        (("placed", "cleared", "reserved"), "a plan is with inventory"),
+        (("placed", "cleared", "reserved", "assigned"), "assigned to a warehouse already"),
+    ],
+)
+def test_override_of_an_order_that_is_not_blocked_is_refused(flow, make, steps, word):
+    for step in steps:
+        flow.assigned() if step == "assigned" else flow(getattr(make, step)())
+    [reply] = flow.override(warehouse="CD")
+    assert reply.status in (404, 409)
+    assert word in f"{reply.body['title']} {reply.body.get('detail')}"
+
+
+def test_rules_are_replaced_only_by_rules_that_prove_themselves(flow):
+    content = read("routing")
+    content["jdm"]["nodes"][1]["content"]["rules"][0]["warehouse"] = '"GZ"'
+    [reply] = flow.rules(content)
+    assert reply.status == 422
+    assert any("华中" in reason for reason in reply.body["reasons"])
+    [reply] = flow.rules({"jdm": {}})
+    assert reply.status == 422
+    assert flow.ready()[0].rule_version == 1
+    for example in content["examples"]:
+        example["expect"]["warehouse"] = "GZ"
+    [reply] = flow.rules(content, base_version=2)
+    assert (reply.status, reply.body["version"]) == (409, 1)
+    [reply] = flow.rules(content)
+    assert (reply.status, reply.body["version"]) == (200, 2)
+    versions = [entry.version for entry in flow.bench.entries if isinstance(entry, RuleVersion)]
+    assert versions == [1, 2]
+    [replanned] = flow.refused(1, GZ=FULL)
+    assert (replanned.rule_version, replanned.parcels[0].warehouse) == (2, "GZ")
+
+
+def test_a_rule_that_fails_blocks_the_order_until_the_rules_are_replaced(flow):
+    [reply] = flow.rules(broken())
+    assert reply.status == 200, reply.body
+    blocked, wake = flow.ready(region="西北")
+    assert isinstance(blocked, RouteBlocked)
+    assert (blocked.rule, blocked.rule_version, blocked.warehouse, blocked.missing) == ("rule_error", 2, "", [])
+    assert isinstance(wake, Wake)
+    later = flow.now + timedelta(seconds=30)
+    assert flow.bench.tick(later) == [Wake(kind="retry", key=ID, at=later + timedelta(seconds=30))]
+    assert flow.rules(read("routing"), base_version=2)[0].status == 200
+    [planned] = flow.bench.tick(later + timedelta(seconds=30))
+    assert isinstance(planned, RoutePlanned)
+    assert planned.rule_version == 3
+    assert flow.bench.timers == {}
+
+
+def test_a_rule_that_fails_leaves_the_operator_free_to_decide(flow):
+    flow.rules(broken())
+    flow.ready(region="西北", CD={"A": 3}, GZ={"B": 1})
+    planned, reply = flow.override(split=True)
+    assert [parcel.warehouse for parcel in planned.parcels] == ["CD", "GZ"]
+    assert isinstance(reply, Reply)
+    assert flow.bench.tick(flow.now + timedelta(days=1)) == []

@@ -1,0 +1,39 @@
+"""Which event is folded how: all of them write the order's own row, and the counters are settled once a batch."""
+
+from typing import Any
+
+from contracts.envelope import Event
+from contracts.parked import MessageParked
+from libs.decide import Command, Handlers, Needs, On
+from services.tower import domain
+from services.tower.domain import OrderView, ParkedCount, StageCount
+
+_ALL_STAGES = [(stage,) for stage in domain.STAGES]
+
+
+def _order_needs(event: Event) -> Needs:
+    return {OrderView: ((event.key,),), StageCount: _ALL_STAGES}
+
+
+def _no_needs(event: Event) -> Needs:
+    return {}
+
+
+def _parked_needs(event: MessageParked) -> Needs:
+    return {ParkedCount: ((event.origin_topic,),)}
+
+
+def handlers() -> Handlers:
+    """Return the fold of every event that concerns an order; of the others the tower only moves its position."""
+    on: dict[type[Event] | type[Command], On[Any]] = {
+        kind: On(domain.fold_of(kind), needs=_order_needs) for kind in domain.CHANGES
+    }
+    on.update({kind: On(domain.note_told, needs=_no_needs) for kind in domain.TOLD})
+    on[MessageParked] = On(domain.note_parked, needs=_parked_needs)
+    return Handlers(
+        service="tower",
+        on=on,
+        settle=domain.count_stages,
+        rows=(OrderView, StageCount, ParkedCount),
+        entries=(domain.TimelineEntry, domain.PickLatency),
+    )
