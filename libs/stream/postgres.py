@@ -27,7 +27,6 @@ _AWAY = (
     asyncpg.InsufficientResourcesError,
     asyncpg.DeadlockDetectedError,
     asyncpg.SerializationError,
-    asyncpg.UniqueViolationError,
     OSError,
     TimeoutError,
     asyncio.IncompleteReadError,

@@ -83,7 +83,7 @@ reservation = Table(
     Column("requirements", JSONB, nullable=False),
     Column("wait", JSONB, nullable=False),
     CheckConstraint("state IN ('reserved', 'short', 'assigned', 'released', 'closed')", name="reservation_state"),
-    postgresql_with={"fillfactor": "60"},
+    postgresql_with={"fillfactor": "40"},
 )
 waiting = Table(
     "waiting",
@@ -182,7 +182,7 @@ async def pool_of(connection: AsyncConnection, sku_code: str) -> domain.Pool | N
     found = (await connection.execute(select(pool).where(pool.c.sku == sku_code))).mappings().one_or_none()
     if found is None or not found["defined"]:
         return None
-    return msgspec.convert(dict(found), domain.Pool)
+    return msgspec.convert({str(name): value for name, value in found.items()}, domain.Pool)
 
 
 async def incoming(connection: AsyncConnection, sku_code: str) -> list[dict[str, Any]]:

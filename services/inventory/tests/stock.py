@@ -124,6 +124,11 @@ def only(outputs: list[Output], kind: type):
     return found
 
 
+def fields(struct) -> dict:
+    """A struct's fields, to make another like it."""
+    return {name: getattr(struct, name) for name in struct.__struct_fields__}
+
+
 class Warehouses(Bench):
     """Inventory on the bench, with two warehouses and two SKUs defined."""
 

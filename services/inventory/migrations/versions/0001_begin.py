@@ -69,7 +69,7 @@ def upgrade():
         sa.CheckConstraint(
             "state IN ('reserved', 'short', 'assigned', 'released', 'closed')", name="reservation_state"
         ),
-        postgresql_with={"fillfactor": "60"},
+        postgresql_with={"fillfactor": "40"},
     )
     op.create_table(
         "waiting",
