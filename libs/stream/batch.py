@@ -285,9 +285,10 @@ def _take_inputs(inputs: Sequence[Input], decided: Decided, changes: Changes) ->
                 changes.seqs[(record.topic, record.partition, item.source)] = item.seq
         if item.park:
             changes.parked.append(_parked(item))
+            log.setdefault("parked", []).append([place, item.park, item.behind])
         if item.redriven is not None:
             changes.unparked.append((item.redriven.key, item.redriven.n))
-            log.setdefault("redriven", []).append([item.redriven.topic, item.redriven.partition, item.redriven.offset])
+            log.setdefault("redriven", []).append([item.redriven.key, item.redriven.n])
         if isinstance(item.message, Command):
             kind = type(item.message).__name__
             reply = decided.replies[place]

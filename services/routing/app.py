@@ -1,5 +1,8 @@
 """Wires routing: settings, shipped rules, handlers, tables and routes."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from libs.rules import compile_graph
 from libs.rules.defaults import read
 from libs.runtime.service import Service
@@ -8,9 +11,9 @@ from services.routing.domain import VOCABULARY, Knobs
 from services.routing.settings import Settings
 
 
-def build(settings: Settings) -> Service:
+def build(settings: Settings, rules: Mapping[str, Any] | None = None) -> Service:
     """Return the service, ready to run; shipped rules that fail their own examples stop it here."""
-    shipped = read("routing")
+    shipped = dict(rules or read("routing"))
     compile_graph(shipped, 1, VOCABULARY)
     knobs = Knobs(
         shipped=shipped,

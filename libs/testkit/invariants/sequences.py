@@ -13,13 +13,17 @@ OWN_CAUSES = ("command", "timer", "sent", "settle")
 
 
 class Sequence:
-    """The records of one writer in one topic and partition: number `first` and those after it, each as a hash."""
+    """The records of one writer in one topic and partition: number `first` and those after it, each as a hash.
 
-    __slots__ = ("first", "hashes")
+    `ahead` holds records behind a gap: readers drop them, and the writer sends them again after what closes the gap.
+    """
+
+    __slots__ = ("ahead", "first", "hashes")
 
     def __init__(self, first: int) -> None:
         self.first = first
         self.hashes = array("q")
+        self.ahead: dict[int, int] = {}
 
     @property
     def last(self) -> int:
@@ -106,11 +110,15 @@ class Sequences:
         return self._beginnings.get(place, 0) > 0
 
     def finish(self) -> None:
-        """Note the readers who have read everything."""
+        """Note the readers who have read everything, and the gaps that nothing closed."""
         for place, stops in self._stops.items():
             for _, service in stops:
                 self._note_reader(place, service)
             stops.clear()
+        for (source, topic, part), sequence in self.of.items():
+            if sequence.ahead:
+                ahead = min(sequence.ahead)
+                self._seen["I-8"].add(f"{topic}/{part}: {source} ends with {sequence.last}, yet {ahead} is there")
 
     def _next(self, record: Record, source: str, seq: int, hashed: int) -> bool:
         place = (record.topic, record.partition)
@@ -121,17 +129,18 @@ class Sequences:
                 self._seen["I-8"].add(f"{self._where(record)}: {source} begins with number {seq}")
             sequence = sources[source] = self.of[(source, record.topic, record.partition)] = Sequence(seq)
         last = sequence.last
+        before = sequence.ahead.pop(seq, hashed) if sequence.ahead else hashed
         if seq == last + 1:
             sequence.hashes.append(hashed)
-            return True
-        if seq > last:
-            # Numbers after a gap count only if they are sent again behind what closes it, so this record is no more.
-            self._seen["I-8"].add(f"{self._where(record)}: {source} number {seq} follows {last}")
-            return False
-        self.repeats += 1
-        if seq >= sequence.first and sequence.hashes[seq - sequence.first] != hashed:
+        elif seq > last:
+            sequence.ahead[seq] = hashed
+        else:
+            self.repeats += 1
+            if seq >= sequence.first:
+                before = sequence.hashes[seq - sequence.first]
+        if before != hashed:
             self._seen["I-9"].add(f"{self._where(record)}: {source} number {seq} was something else before")
-        return False
+        return seq == last + 1
 
     def _note_reader(self, place: Place, service: str) -> None:
         self.read_by[(service, place)] = {source: found.last for source, found in self._at.get(place, {}).items()}

@@ -14,12 +14,14 @@ OPEN, SHIPPED, CANCELLED = "open", "shipped", "cancelled"
 
 def goods_of(lines: Iterable[Any]) -> int:
     """Return a fingerprint of lines that adds up: an order's is the sum of its parcels', however lines are split."""
-    return sum([hash((line.line_id, line.sku)) * line.quantity for line in lines]) & MASK
+    total: int = sum([hash((line.line_id, line.sku)) * line.quantity for line in lines])
+    return total & MASK
 
 
 def skus_of(lines: Iterable[Any]) -> int:
     """Return such a fingerprint by SKU alone, as the ledger books it."""
-    return sum([hash(line.sku) * line.quantity for line in lines]) & MASK
+    total: int = sum([hash(line.sku) * line.quantity for line in lines])
+    return total & MASK
 
 
 def units_of(lines: Iterable[StockLine]) -> int:
