@@ -4,10 +4,11 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PACKAGES := contracts libs services deploy demo
+PACKAGES := contracts libs services deploy demo modelcheck simulation loadtests
+WITH_STACK := set -a; . .ordo/local.env; set +a;
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help setup up down status logs demo check fmt lint types imports test test-fast test-postgres test-kafka test-system contracts invariants redrive clean
+.PHONY: help setup up down status logs demo check fmt lint types imports test test-fast test-postgres test-kafka test-system contracts invariants replay rebuild simulate modelcheck chaos reset clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -26,6 +27,9 @@ up: setup ## Start the whole stack in the background; ready when it returns
 
 down: ## Stop the stack; no process stays
 	@if [ -x $(BIN)/python ]; then $(BIN)/python -m deploy.local down; fi
+
+reset: setup ## Stop the stack and remove its data, secrets and logs
+	@$(BIN)/python -m deploy.local reset
 
 status: setup ## Every process: health, lag, memory, CPU
 	@$(BIN)/python -m deploy.local status
@@ -74,5 +78,21 @@ test-system: setup ## All services on real Kafka and Postgres, with real orders
 contracts: setup ## Write schemas, examples and the AsyncAPI document anew from the models
 	@$(BIN)/python -m libs.testkit.shapes
 
-clean: down ## Remove the environment and the stack's data
-	rm -rf $(VENV) .ordo build
+replay: setup ## Decide a recorded run again: SERVICE=risk [FROM=.. TO=..] [WITH=changed.json]
+	@$(WITH_STACK) $(BIN)/python -m services replay $(SERVICE) --from "$(FROM)" --to "$(TO)" --with "$(WITH)"
+
+rebuild: setup ## Rebuild a service's schema beside the live one and compare: SERVICE=inventory [SWAP=1]
+	@$(WITH_STACK) $(BIN)/python -m services rebuild $(SERVICE) $(if $(SWAP),--swap)
+
+simulate: setup ## Run the protocol and all decisions under seeds: SEEDS=10000, or SEED=n to repeat one
+	@$(BIN)/python -m simulation $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),10000))
+
+modelcheck: setup ## Visit every interleaving of refunds and shipping
+	@$(BIN)/python -m modelcheck
+
+chaos: setup ## Kill, stop, cut and fill everything on purpose under load: MINUTES=5 [SEED=n]
+	@$(BIN)/python -m loadtests.chaos --minutes $(or $(MINUTES),5) $(if $(SEED),--seed $(SEED))
+
+clean: ## Stop the stack; remove its data and the environment
+	@if [ -x $(BIN)/python ]; then $(BIN)/python -m deploy.local reset; fi
+	rm -rf $(VENV) build

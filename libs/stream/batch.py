@@ -128,11 +128,23 @@ def _decoded(
     return found
 
 
+def cause_of(message: Due | Delivered) -> str:
+    """Return how an event names the timer or outward call it followed from."""
+    if isinstance(message, Due):
+        return f"timer:{message.kind}/{message.key}"
+    return f"sent:{message.destination}/{message.send_id}"
+
+
+def own_input(message: Due | Delivered) -> Input:
+    """Return a timer that came, or what became of an outward call, as an input."""
+    return Input(key=message.key, cause=cause_of(message), message=message, type=type(message).__name__)
+
+
 def redriven(handlers: Handlers, parked: Parked) -> Input:
     """Return a parked message as an input again."""
     if parked.type in _OWN_MESSAGES:
         message = msgspec.json.decode(parked.value or b"", type=_OWN_MESSAGES[parked.type])
-        return Input(key=parked.key, cause=parked.key, message=message, type=parked.type, redriven=parked)
+        return Input(key=parked.key, cause=cause_of(message), message=message, type=parked.type, redriven=parked)
     record = Record(parked.topic, parked.partition, parked.offset, 0, parked.key.encode(), parked.value, ())
     found = _decoded(handlers, record, parked.type, parked.key, parked.source, parked.seq, Acceptance())
     found.record = None
@@ -269,7 +281,7 @@ def changes_of(
             error=parked.error,
             behind=parked.behind,
         )
-        changes.outbox.append(writer.event(event, parked.key, now_ms, changes.heads))
+        changes.outbox.append(writer.event(event, parked.cause, now_ms, changes.heads))
     return changes
 
 
@@ -324,4 +336,5 @@ def _parked(item: Input) -> Parked:
         value=value,
         error=(item.park or "")[:ERROR_TEXT_LIMIT],
         behind=item.behind,
+        cause=item.cause or item.key,
     )

@@ -58,6 +58,7 @@ class Parked:
     error: str
     behind: bool = False
     n: int = 0
+    cause: str = ""
 
 
 @dataclass(frozen=True)

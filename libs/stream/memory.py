@@ -282,9 +282,10 @@ class MemoryJournal:
         return [(row["send"], row["attempts"]) for row in sorted(due, key=lambda row: row["next_try_at"])[:limit]]
 
     async def note_attempt(self, send: Send, attempts: int, next_try_at: datetime, outcome: str) -> None:
-        """Record a failed attempt."""
+        """Record a failed attempt, unless the call has its outcome already."""
         row = self.stored.egress[(send.destination, send.send_id)]
-        row.update(attempts=attempts, next_try_at=next_try_at, outcome=outcome)
+        if row["next_try_at"] is not None:
+            row.update(attempts=attempts, next_try_at=next_try_at, outcome=outcome)
 
     async def close(self) -> None:
         """Nothing is open here."""

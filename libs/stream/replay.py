@@ -8,7 +8,18 @@ from typing import Any
 import msgspec
 
 from libs.decide import Command, Delivered, Due, Handlers, Needs, State
-from libs.stream.batch import Acceptance, Input, Writer, accept, changes_of, decide, more_needs_of, needs_of, redriven
+from libs.stream.batch import (
+    Acceptance,
+    Input,
+    Writer,
+    accept,
+    changes_of,
+    decide,
+    more_needs_of,
+    needs_of,
+    own_input,
+    redriven,
+)
 from libs.stream.journal import Changes, Head, Journal
 from libs.stream.log import Log, Place, Record
 
@@ -104,12 +115,8 @@ class Replay:
         inputs = accept(self.handlers, records, self._seqs, self._firsts.__getitem__, Acceptance())
         inputs += [self._command(command) for command in batch.commands]
         for kind, key, at in batch.inputs.get("timers", []):
-            due = Due(kind=kind, key=key, at=msgspec.convert(at, datetime))
-            inputs.append(Input(key=key, cause=f"timer:{kind}/{key}", message=due, type="Due"))
-        for raw in batch.inputs.get("delivered", []):
-            told = msgspec.convert(raw, Delivered)
-            cause = f"sent:{told.destination}/{told.send_id}"
-            inputs.append(Input(key=told.key, cause=cause, message=told, type="Delivered"))
+            inputs.append(own_input(Due(kind=kind, key=key, at=msgspec.convert(at, datetime))))
+        inputs += [own_input(msgspec.convert(raw, Delivered)) for raw in batch.inputs.get("delivered", [])]
         for key, n in batch.inputs.get("redriven", []):
             parked = next((found for found in await self.journal.parked(key) if found.n == n), None)
             if parked is None:

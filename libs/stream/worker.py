@@ -22,6 +22,7 @@ from libs.stream.batch import (
     decide,
     more_needs_of,
     needs_of,
+    own_input,
     redriven,
 )
 from libs.stream.desk import Desk, NotServing
@@ -288,12 +289,9 @@ class Worker:
         inputs += [asked.item for asked in commands]
         if self._resume.next_due is not None and self._resume.next_due <= now:
             due, self._resume.next_due = await self._journal.due(now, self.limits.timers_per_batch)
-            inputs += [Input(key=d.key, cause=f"timer:{d.kind}/{d.key}", message=d, type="Due") for d in due]
+            inputs += [own_input(message) for message in due]
         deliveries = self._desk.take_deliveries()
-        inputs += [
-            Input(key=d.key, cause=f"sent:{d.destination}/{d.send_id}", message=d, type="Delivered")
-            for d, _ in deliveries
-        ]
+        inputs += [own_input(message) for message, _ in deliveries]
         try:
             if inputs:
                 await self._process(inputs, now)
