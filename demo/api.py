@@ -1,24 +1,21 @@
 """The demo's way to the services: signed webhooks and tokens, each request repeated until it is answered."""
 
 import asyncio
-import base64
 import json
 import random
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-import httpx
 from standardwebhooks import Webhook
 
+from demo.wire import Connections
 from deploy.local.layout import SERVICES
 from libs.runtime.auth import make_token
 from libs.runtime.clock import utc_now
 
-ANSWER_LIMIT_S = 20.0
-CONNECTIONS_LIMIT = 48
 # A killed server is back within seconds; a stack that is not back after this long will not be.
 GIVE_UP_AFTER_S = 240.0
 PAUSE_FIRST_S, PAUSE_LIMIT_S = 0.1, 2.0
@@ -26,6 +23,7 @@ COME_BACK = frozenset({408, 425, 429})
 TOKEN_LIFETIME = timedelta(hours=12)
 PAGE_ROWS = 200
 PAGES_LIMIT = 1_000
+NONE: Mapping[str, Any] = {}
 
 
 class Unanswered(RuntimeError):
@@ -54,6 +52,7 @@ class Traffic:
 
     requests: int = 0
     repeats: int = 0
+    last_trouble: str = ""
 
 
 @dataclass
@@ -64,21 +63,16 @@ class Api:
     jwt_secret: str
     webhook_secret: str
     traffic: Traffic = field(default_factory=Traffic)
-    _clients: dict[str, httpx.AsyncClient] = field(default_factory=dict)
+    _clients: dict[str, Connections] = field(default_factory=dict)
     _tokens: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        limits = httpx.Limits(max_connections=CONNECTIONS_LIMIT, max_keepalive_connections=CONNECTIONS_LIMIT)
-        for service, url in self.urls.items():
-            # The stack is on this machine: a proxy from the environment would only be in the way.
-            self._clients[service] = httpx.AsyncClient(
-                base_url=url, limits=limits, timeout=ANSWER_LIMIT_S, trust_env=False
-            )
+        self._clients = {service: Connections(url) for service, url in self.urls.items()}
 
     async def close(self) -> None:
         """Close every connection."""
         for client in self._clients.values():
-            await client.aclose()
+            await client.close()
 
     def bearer(self, subject: str, role: str, warehouse: str | None = None) -> dict[str, str]:
         """Return the header that says who asks."""
@@ -101,30 +95,33 @@ class Api:
         def signed() -> dict[str, str]:
             now = utc_now()
             return {
-                "content-type": "application/json",
                 "webhook-id": webhook_id,
                 "webhook-timestamp": str(int(now.timestamp())),
                 "webhook-signature": Webhook(self.webhook_secret).sign(webhook_id, now, body),
             }
 
-        return await self._until_answered(
-            "ingestion", "POST", f"/webhooks/own/{shop_id}", signed, content=body.encode("utf-8")
-        )
+        return await self._until_answered("ingestion", "POST", f"/webhooks/own/{shop_id}", signed, body.encode("utf-8"))
 
     async def tell(
         self, service: str, method: str, path: str, body: Mapping[str, Any] | None, *, key: str, by: dict[str, str]
     ) -> Answer:
         """Send a command; repeated under the same key it is decided once."""
         headers = {**by, "Idempotency-Key": key}
-        return await self._until_answered(service, method, path, lambda: headers, json=body)
+        encoded = b"" if body is None else json.dumps(body, ensure_ascii=False).encode("utf-8")
+        return await self._until_answered(service, method, path, lambda: headers, encoded)
 
     async def get(
         self, service: str, path: str, *, by: dict[str, str], params: Mapping[str, Any] | None = None
     ) -> dict[str, Any]:
         """Read one document."""
-        answer = await self._until_answered(service, "GET", path, lambda: by, params=params)
-        body: dict[str, Any] = must(answer, f"GET {path}")
+        body: dict[str, Any] = must(await self.read(service, path, by=by, params=params), f"GET {path}")
         return body
+
+    async def read(
+        self, service: str, path: str, *, by: dict[str, str], params: Mapping[str, Any] | None = None
+    ) -> Answer:
+        """Read what may not be there."""
+        return await self._until_answered(service, "GET", path, lambda: by, params=params or {})
 
     async def pages(
         self, service: str, path: str, *, by: dict[str, str], params: Mapping[str, Any] | None = None
@@ -144,31 +141,42 @@ class Api:
         total = 0
         for service in SERVICES:
             try:
-                response = await self._clients[service].get("/readyz")
-            except httpx.TransportError:
+                status, body = await self._clients[service].request("GET", "/readyz", NONE, b"", NONE)
+            except OSError:
                 return None
-            if response.status_code != 200:
+            if status != 200:
                 return None
-            total += int(response.json()["lag_records"])
+            total += int(body["lag_records"])
         return total
 
-    async def _until_answered(self, service: str, method: str, path: str, headers: Any, **content: Any) -> Answer:
+    async def _until_answered(
+        self,
+        service: str,
+        method: str,
+        path: str,
+        headers: Callable[[], dict[str, str]],
+        body: bytes = b"",
+        params: Mapping[str, Any] = NONE,
+    ) -> Answer:
+        """Ask until there is an answer that another try would not change; a signature's time is new each time."""
         client = self._clients[service]
         give_up_at_s = time.monotonic() + GIVE_UP_AFTER_S
         pause_s = PAUSE_FIRST_S
+        content = {"content-type": "application/json"} if body else {}
         while True:
             self.traffic.requests += 1
             try:
-                response = await client.request(method, path, headers=headers(), **content)
-            except httpx.TransportError as error:
-                trouble = type(error).__name__
+                status, found = await client.request(method, path, {**headers(), **content}, body, params)
+            except OSError as error:
+                trouble = str(error) or type(error).__name__
             else:
-                if response.status_code < 500 and response.status_code not in COME_BACK:
-                    return Answer(response.status_code, response.json())
-                trouble = f"HTTP {response.status_code}"
+                if status < 500 and status not in COME_BACK:
+                    return Answer(status, found)
+                trouble = f"HTTP {status}"
             if time.monotonic() > give_up_at_s:
                 raise Unanswered(f"{method} {path} of {service}: {trouble} for {GIVE_UP_AFTER_S:.0f} s")
             self.traffic.repeats += 1
+            self.traffic.last_trouble = f"{service}: {trouble}"
             await asyncio.sleep(pause_s * (0.5 + random.random() / 2))
             pause_s = min(PAUSE_LIMIT_S, pause_s * 2)
 
@@ -187,11 +195,3 @@ def api_of(environment: Mapping[str, str]) -> Api:
         jwt_secret=environment["ORDO_JWT_SECRET"],
         webhook_secret=environment["ORDO_OWN_DEMO_SECRET"],
     )
-
-
-def secret_is_usable(secret: str) -> bool:
-    """Tell whether a text is a Standard Webhooks secret, as its client libraries want it."""
-    try:
-        return bool(base64.b64decode(secret.removeprefix("whsec_"), validate=True))
-    except ValueError:
-        return False

@@ -17,6 +17,7 @@ COLUMNS = ("InvoiceNo", "StockCode", "Description", "Quantity", "InvoiceDate", "
 FIRST_DAY, LAST_DAY = "2010-12-01", "2011-08-31"
 LINES_LIMIT = 4
 GOODS = re.compile(r"\d{5}[A-Z]*")
+RESOLVED, UNRESOLVED = "resolved", "unresolved"
 CENTRAL_SOUTHWEST = ("华中", "西南")
 CENTRAL_SOUTHWEST_ADDRESSES, OTHER_ADDRESSES, UNRESOLVED_ADDRESSES = 500, 1_000, 40
 ADDRESS_LIMIT_CHARACTERS = 80
@@ -73,7 +74,7 @@ def cancellations_of(invoices: Invoices, orders: Invoices) -> Invoices:
         if not number.startswith("C") or not buyer or at[:10] > LAST_DAY:
             continue
         returned = [line for line in lines if is_goods(line) and int(line["Quantity"]) < 0]
-        skus = {sku_of(line) for line in returned}
+        skus = frozenset(sku_of(line) for line in returned)
         if skus and any(date <= at and skus <= bought for date, bought in by_buyer.get(buyer, ())):
             found[number] = returned
     return found
@@ -81,18 +82,16 @@ def cancellations_of(invoices: Invoices, orders: Invoices) -> Invoices:
 
 def choose_addresses(addresses: Iterable[str]) -> Iterator[tuple[str, str]]:
     """Return (kind, address): enough of both warehouses' areas, and a few that do not resolve, by SHA-256."""
-    wanted = {"CD": CENTRAL_SOUTHWEST_ADDRESSES, "GZ": OTHER_ADDRESSES, "unresolved": UNRESOLVED_ADDRESSES}
+    wanted = {"CD": CENTRAL_SOUTHWEST_ADDRESSES, "GZ": OTHER_ADDRESSES, UNRESOLVED: UNRESOLVED_ADDRESSES}
     for address in sorted(addresses, key=lambda text: hashlib.sha256(text.encode()).hexdigest()):
         if len(address) > ADDRESS_LIMIT_CHARACTERS or is_pickup_point(address):
             continue
         found = resolve("", "", "", address)
-        if found.resolved:
-            kind = "CD" if found.region in CENTRAL_SOUTHWEST else "GZ"
-        else:
-            kind = "unresolved"
-        if wanted[kind]:
-            wanted[kind] -= 1
-            yield "unresolved" if kind == "unresolved" else "resolved", address
+        area = "CD" if found.region in CENTRAL_SOUTHWEST else "GZ"
+        quota = area if found.resolved else UNRESOLVED
+        if wanted[quota]:
+            wanted[quota] -= 1
+            yield RESOLVED if found.resolved else UNRESOLVED, address
 
 
 def write_table(path: Path, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:

@@ -6,11 +6,11 @@ import gzip
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
-from demo.build_data import DATA, Line, read_invoices, sku_of
+from demo.build_data import DATA, RESOLVED, UNRESOLVED, Line, read_invoices, sku_of
 
 SHOP = "demo"
 CHINA = timezone(timedelta(hours=8))
@@ -122,6 +122,10 @@ class Slice:
     matched: int
     left_out: int
 
+    def first_months(self, months: int) -> "Slice":
+        """Return a shorter play: the orders of the first so many months."""
+        return replace(self, orders=tuple(order for chapter in self.chapters[:months] for order in chapter))
+
     @functools.cached_property
     def chapters(self) -> tuple[tuple[Order, ...], ...]:
         """The orders month by month: no buyer's day is ever divided."""
@@ -213,10 +217,10 @@ def _order(
 ) -> Order:
     buyer = lines[0]["CustomerID"].removesuffix(".0")
     key = buyer or number
-    good = addresses["resolved"][share("address", key, len(addresses["resolved"]))]
+    good = addresses[RESOLVED][share("address", key, len(addresses[RESOLVED]))]
     address, better = good, ""
     if not brushing_day and share("unresolved", number, 1000) < UNRESOLVED_PER_MILLE_ORDERS:
-        address = addresses["unresolved"][share("unclear", number, len(addresses["unresolved"]))]
+        address = addresses[UNRESOLVED][share("unclear", number, len(addresses[UNRESOLVED]))]
         better = good
     elif not brushing_day and share("pickup", key, 1000) < PICKUP_PER_MILLE_BUYERS:
         address = good + PICKUP_WORDS[share("brand", key, len(PICKUP_WORDS))]
