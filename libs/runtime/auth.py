@@ -78,6 +78,8 @@ class Auth:
             raise Problem(401, "the token names no subject or no roles")
         if warehouse is not None and not isinstance(warehouse, str):
             raise Problem(401, "the token's warehouse is not a text")
+        if not subject.isprintable() or not (warehouse or "").isprintable() or len(warehouse or "") > SUBJECT_LIMIT:
+            raise Problem(401, "the token's subject or warehouse is not a plain text")
         return Caller(subject, frozenset(str(role) for role in roles) & ROLES, warehouse)
 
 

@@ -1,5 +1,6 @@
 """The manners of every HTTP edge: problem+json for refusals, one header for idempotency, texts without traps."""
 
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from fastapi import FastAPI, Header, Request
@@ -8,6 +9,7 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import AfterValidator, Field
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from libs.decide import Reply
@@ -16,9 +18,34 @@ from libs.vault import Forgotten, VaultAway
 
 BODY_LIMIT_BYTES = 1024 * 1024
 UPLOAD_LIMIT_BYTES = 32 * 1024 * 1024
+LARGE_FROM_BYTES = 64 * 1024
+LARGE_BODIES_LIMIT_BYTES = 256 * 1024 * 1024
+NAME_LIMIT_CHARACTERS = 64
 PROBLEM = "application/problem+json"
 FIRST_PRINTABLE = 0x20
 DELETE = 0x7F
+
+
+_SHOWN_PROBLEM = {
+    PROBLEM: {
+        "schema": {
+            "type": "object",
+            "required": ["type", "title", "status"],
+            "properties": {
+                "type": {"type": "string"},
+                "title": {"type": "string"},
+                "status": {"type": "integer"},
+                "detail": {"type": "string"},
+                "field": {"type": "string", "description": "what is at fault"},
+            },
+        }
+    }
+}
+REFUSALS: dict[int | str, dict[str, Any]] = {
+    "4XX": {"description": "refused: an RFC 9457 problem says why", "content": _SHOWN_PROBLEM},
+    "503": {"description": "not serving now: come back after `Retry-After` seconds", "content": _SHOWN_PROBLEM},
+}
+"""What every route may answer beside its own answers, for OpenAPI."""
 
 
 class Problem(Exception):
@@ -79,16 +106,21 @@ def install_problem_handlers(app: FastAPI) -> None:
     async def on_invalid(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
         first = error.errors()[0]
-        place = [str(part) for part in first["loc"] if part not in ("body", "header", "query", "path")]
-        field = ".".join(place) or str(first["loc"][0])
+        place = [part for part in first["loc"] if part not in ("body", "header", "query", "path")]
+        field = _shown(place) or str(first["loc"][0])
         missing_header = first["loc"][0] == "header" and first["type"] == "missing"
-        fields = [".".join(str(part) for part in e["loc"]) for e in error.errors()[:20]]
+        fields = [_shown(each["loc"]) for each in error.errors()[:20]]
         status = 400 if missing_header else 422
         return problem_response(status, "the request is not valid", first["msg"], field=field, fields=fields)
 
     async def on_http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        return problem_response(error.status_code, str(error.detail))
+        answer = problem_response(error.status_code, str(error.detail))
+        answer.headers.update(error.headers or {})
+        return answer
+
+    async def on_gone(request: Request, error: Exception) -> Response:
+        return problem_response(400, "the client left before its request was complete")
 
     async def on_overload(request: Request, error: Exception) -> Response:
         return problem_response(429, "too many requests wait already", retry_after_s=Overloaded.retry_after_s)
@@ -110,6 +142,7 @@ def install_problem_handlers(app: FastAPI) -> None:
     app.add_exception_handler(Problem, on_problem)
     app.add_exception_handler(RequestValidationError, on_invalid)
     app.add_exception_handler(HTTPException, on_http)
+    app.add_exception_handler(ClientDisconnect, on_gone)
     app.add_exception_handler(Overloaded, on_overload)
     app.add_exception_handler(NotServing, on_not_serving)
     app.add_exception_handler(VaultAway, on_not_serving)
@@ -123,12 +156,23 @@ def _sql_class(error: DBAPIError) -> str:
     return str(getattr(error.orig, "sqlstate", None) or "")[:2]
 
 
+def _shown(place: Sequence[object]) -> str:
+    """Return a path as text; a name in it may be the sender's own, of any length and of any characters."""
+    names = [str(part)[:NAME_LIMIT_CHARACTERS] for part in place]
+    return ".".join("".join(letter if letter.isprintable() else "?" for letter in name) for name in names)
+
+
 class BodyLimit:
-    """Refuses bodies over the limit while they arrive, so that nobody can fill the memory."""
+    """Refuses bodies over the limit while they arrive, and large ones when many are held: memory stays bounded.
+
+    What a body holds beyond its first 64 KiB counts towards the large bodies; nearly every order is smaller, and so
+    is taken however many large ones are under way.
+    """
 
     def __init__(self, app: ASGIApp, uploads: tuple[str, ...] = ()) -> None:
         self._app = app
         self._uploads = uploads
+        self._large_bytes = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, counting its bytes."""
@@ -138,17 +182,38 @@ class BodyLimit:
         limit = UPLOAD_LIMIT_BYTES if scope["path"] in self._uploads else BODY_LIMIT_BYTES
         declared = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
         if declared.isdigit() and int(declared) > limit:
-            response = problem_response(413, "the body is too large", f"at most {limit} bytes")
-            await response(scope, receive, send)
+            await _too_large(limit)(scope, receive, send)
             return
-        seen = 0
+        seen = large = 0
+        refusal: Response | None = None
 
         async def counted() -> Message:
-            nonlocal seen
+            nonlocal seen, large, refusal
             message = await receive()
             seen += len(message.get("body", b""))
+            grown = max(0, seen - LARGE_FROM_BYTES) - large
             if seen > limit:
-                raise Problem(413, "the body is too large", f"at most {limit} bytes")
+                refusal = _too_large(limit)
+            elif grown and self._large_bytes + grown > LARGE_BODIES_LIMIT_BYTES:
+                refusal = problem_response(503, "too many large bodies are under way", retry_after_s=5)
+            if refusal is not None:
+                raise Problem(413, "the body is not read any further")
+            self._large_bytes += grown
+            large += grown
             return message
 
-        await self._app(scope, counted, send)
+        async def answered(message: Message) -> None:
+            # Whatever the application makes of a body that stopped, the sender is told the reason.
+            if refusal is None:
+                await send(message)
+            elif message["type"] == "http.response.start":
+                await refusal(scope, receive, send)
+
+        try:
+            await self._app(scope, counted, answered)
+        finally:
+            self._large_bytes -= large
+
+
+def _too_large(limit: int) -> Response:
+    return problem_response(413, "the body is too large", f"at most {limit} bytes")

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from contracts.topics import TOPICS
 from libs.runtime.logging import configure_logging
 from libs.runtime.migrate import migrate
+from libs.runtime.protocol import allow_open_files
 from libs.runtime.service import Running, Service, assemble, tune_garbage_collector
 from libs.runtime.settings import ServiceSettings
 from libs.stream.kafka_admin import create_topics
@@ -75,6 +76,7 @@ async def serve(runnings: Sequence[tuple[Running, int | None]]) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
     tune_garbage_collector()
+    allow_open_files()
     async with asyncio.TaskGroup() as group:
         for running, port in runnings:
             group.create_task(running.run(port))

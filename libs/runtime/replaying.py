@@ -173,7 +173,7 @@ async def _partitions(log: KafkaLog, service: Service) -> int:
 async def rebuild(service: Service, *, swap: bool) -> int:
     """Decide everything recorded again into `<service>_rebuilt`, compare with the live schema, and swap if asked."""
     dsn, live, made = service.settings.postgres, service.name, f"{service.name}_rebuilt"
-    connection = await connect(dsn, live)
+    connection, beside = await connect(dsn, live), await connect(dsn, made)
     log = KafkaLog(service.settings.kafka, f"rebuild-{service.name}")
     journal = PostgresJournal(dsn, made, service.tables)
     try:
@@ -187,21 +187,26 @@ async def rebuild(service: Service, *, swap: bool) -> int:
             if newest - done < CLOSE_ENOUGH_BATCHES:
                 break
             done, events = await _follow(connection, again, done, newest, events)
-        took_s = monotonic() - started
-        print(f"{live}: {done} batches, {events} events in {took_s:.1f} s, {events / max(took_s, 0.001):,.0f} events/s")
         async with connection.transaction(isolation="repeatable_read"):
             newest = await connection.fetchval("SELECT batch_no FROM stream_lease WHERE shard = 0") or 0
             done, events = await _follow(connection, again, done, newest, events)
-            differences = await _differences(connection, service, live, made)
-        if differences:
-            print(f"{live}: {differences} tables differ at batch {done}; nothing is swapped")
-            return 1
-        print(f"{live}: every table is equal at batch {done}")
-        return await _swap(connection, again, live, made, done) if swap else 0
+            took_s = monotonic() - started
+            print(
+                f"{live}: {done} batches, {events} inputs in {took_s:.1f} s, "
+                f"{events / max(took_s, 0.001):,.0f} inputs a second"
+            )
+            differences = await _differences(connection, beside, service, live, made)
+        print(
+            f"{live}: "
+            + (f"{differences} tables DIFFER" if differences else "every table is equal")
+            + f" at batch {done}"
+        )
+        return await _swap(connection, again, live, made, done) if swap else int(differences > 0)
     finally:
         await journal.close()
         await log.close()
         await connection.close()
+        await beside.close()
 
 
 async def _follow(connection: Any, again: Replay, done: int, newest: int, events: int) -> tuple[int, int]:
@@ -212,16 +217,17 @@ async def _follow(connection: Any, again: Replay, done: int, newest: int, events
     return done, events
 
 
-async def _differences(connection: Any, service: Service, live: str, made: str) -> int:
+async def _differences(connection: Any, beside: Any, service: Service, live: str, made: str) -> int:
+    """Compare the live tables as `connection`'s snapshot sees them with the rebuilt ones as they are now."""
     differing_tables = 0
     for struct, table in service.tables.by_type.items():
         codec = RowCodec(struct, table)
-        here, there = await checksum(connection, live, codec), await checksum(connection, made, codec)
+        here, there = await checksum(connection, live, codec), await checksum(beside, made, codec)
         print(f"  {codec.table}: {here[0]} rows here, {there[0]} rebuilt, {'equal' if here == there else 'DIFFERENT'}")
         if here != there:
             differing_tables += 1
-            for one, other in await differing(connection, live, made, codec):
-                print(f"    here    {one[:SHOWN_CHARACTERS]}\n    rebuilt {other[:SHOWN_CHARACTERS]}")
+            for side, row in await differing(connection, live, beside, made, codec):
+                print(f"    {'only here   ' if side == 'here' else 'only rebuilt'} {row[:SHOWN_CHARACTERS]}")
     return differing_tables
 
 

@@ -20,11 +20,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from libs.decide import Command, Handlers, Reply
 from libs.runtime.auth import Auth
 from libs.runtime.clock import utc_now
-from libs.runtime.http import BodyLimit, Problem, install_problem_handlers, respond
+from libs.runtime.http import REFUSALS, BodyLimit, Problem, install_problem_handlers, respond
 from libs.runtime.migrate import sqlalchemy_url
+from libs.runtime.protocol import GuardedProtocol
 from libs.runtime.settings import ServiceSettings
 from libs.stream.egress import Sender
 from libs.stream.kafka import KafkaLog
+from libs.stream.log import Log
 from libs.stream.postgres import PostgresJournal
 from libs.stream.tables import Tables
 from libs.stream.worker import Limits, Worker
@@ -100,7 +102,7 @@ class Running:
     worker: Worker
     app: FastAPI
     parts: Parts
-    log: KafkaLog
+    log: Log
     journal: PostgresJournal
     _server: _Server | None = field(default=None)
 
@@ -111,7 +113,8 @@ class Running:
             self.app,
             host=settings.host,
             port=settings.port if port is None else port,
-            http="httptools",
+            http=GuardedProtocol,
+            ws="none",
             log_config=None,
             access_log=False,
             lifespan="off",
@@ -151,10 +154,10 @@ class Running:
             await self.parts.vault.close()
 
 
-def assemble(service: Service) -> Running:
-    """Build a service's worker and HTTP edge from its declaration and settings."""
+def assemble(service: Service, log: Log | None = None) -> Running:
+    """Build a service's worker and HTTP edge from its declaration and settings, on Kafka unless a log is given."""
     settings = service.settings
-    log = KafkaLog(settings.kafka, f"ordo-{service.name}")
+    log = log or KafkaLog(settings.kafka, f"ordo-{service.name}")
     journal = PostgresJournal(
         settings.postgres, service.name, service.tables, shard=settings.shard, lock_rows=settings.shards > 1
     )
@@ -199,6 +202,7 @@ def application(service: Service, parts: Parts) -> FastAPI:
         version="1",
         description="Refusals are RFC 9457 problems. `python -m libs.runtime token` issues a bearer token.",
         redoc_url=None,
+        responses=REFUSALS,
     )
     install_problem_handlers(app)
     app.add_middleware(BodyLimit, uploads=service.uploads)
@@ -248,6 +252,8 @@ def _operations(parts: Parts) -> APIRouter:
 
     @router.post("/parked/{key:path}/redrive", summary="Decide the parked messages of a key again", dependencies=[sre])
     async def redrive(key: str) -> Response:
+        if "\x00" in key:
+            raise Problem(422, "no key holds the character NUL", field="key")
         return respond(await parts.worker.redrive(key))
 
     return router

@@ -75,23 +75,38 @@ async def published(connection: Any, first: int, last: int) -> AsyncGenerator[tu
 
 async def checksum(connection: Any, schema: str, codec: RowCodec) -> tuple[int, int]:
     """Return the number of rows of a table and a sum over all their contents, whatever their order."""
-    columns = ", ".join(f't."{name}"' for name in codec.columns)
     row = await connection.fetchrow(
-        f"SELECT count(*), coalesce(sum(hashtextextended(ROW({columns})::text, 0)::numeric), 0)::text "
+        f"SELECT count(*), coalesce(sum(hashtextextended({_whole(codec)}, 0)::numeric), 0)::text "
         f'FROM "{schema}"."{codec.table}" t'
     )
     return row[0], int(row[1])
 
 
-async def differing(connection: Any, live: str, made: str, codec: RowCodec) -> list[tuple[str, str]]:
-    """Return rows that differ between two schemas: as they are here and there."""
-    columns = ", ".join(f'"{name}"' for name in codec.columns)
-    keys = codec.key or codec.columns
-    names = ", ".join(f'"{name}"' for name in keys)
-    one = f'SELECT ROW({columns})::text AS whole, {names} FROM "{live}"."{codec.table}"'
-    two = f'SELECT ROW({columns})::text AS whole, {names} FROM "{made}"."{codec.table}"'
-    rows = await connection.fetch(
-        f"SELECT a.whole AS here, b.whole AS there FROM ({one}) a FULL JOIN ({two}) b USING ({names}) "
-        f"WHERE a.whole IS DISTINCT FROM b.whole LIMIT {DIFFERENCES_SHOWN}"
-    )
-    return [(row["here"] or "no row", row["there"] or "no row") for row in rows]
+async def differing(here: Any, live: str, there: Any, made: str, codec: RowCodec) -> list[tuple[str, str]]:
+    """Return rows that only one of two schemas holds, as ("here" or "there", row): both are read in one order."""
+    found: list[tuple[str, str]] = []
+    async with here.transaction(readonly=True), there.transaction(readonly=True):
+        one, two = _rows(here, live, codec), _rows(there, made, codec)
+        a, b = await anext(one, None), await anext(two, None)
+        while (a is not None or b is not None) and len(found) < DIFFERENCES_SHOWN:
+            if a == b:
+                a, b = await anext(one, None), await anext(two, None)
+            elif b is None or (a is not None and a < b):
+                found.append(("here", a or ""))
+                a = await anext(one, None)
+            else:
+                found.append(("there", b))
+                b = await anext(two, None)
+        await one.aclose()
+        await two.aclose()
+    return found
+
+
+async def _rows(connection: Any, schema: str, codec: RowCodec) -> AsyncGenerator[str, None]:
+    sql = f'SELECT {_whole(codec)} COLLATE "C" AS whole FROM "{schema}"."{codec.table}" t ORDER BY 1'
+    async for row in connection.cursor(sql, prefetch=PREFETCH_ROWS):
+        yield row["whole"]
+
+
+def _whole(codec: RowCodec) -> str:
+    return "ROW(" + ", ".join(f't."{name}"' for name in codec.columns) + ")::text"
