@@ -34,7 +34,7 @@ ORDERS = Topic(
 RISK = Topic(
     "ordo.risk.v1",
     "risk",
-    ("inventory", "routing", "notification", "tower"),
+    ("inventory", "routing", "fulfillment", "notification", "tower"),
     (risk.OrderCleared, risk.OrderHeld, risk.HoldResolved, risk.OrderRejected),
 )
 STOCK = Topic(

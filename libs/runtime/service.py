@@ -26,10 +26,11 @@ from libs.runtime.protocol import GuardedProtocol
 from libs.runtime.settings import ServiceSettings
 from libs.stream.egress import Sender
 from libs.stream.kafka import KafkaLog
+from libs.stream.limits import Limits
 from libs.stream.log import Log
 from libs.stream.postgres import PostgresJournal
 from libs.stream.tables import Tables
-from libs.stream.worker import Limits, Worker
+from libs.stream.worker import Worker
 from libs.vault import Vault
 
 READS_POOL = 4

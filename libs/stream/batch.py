@@ -71,7 +71,7 @@ def accept(
     """Apply the sequence rule: a record counts iff its number is the last of its source plus one.
 
     A repeated number is dropped, a number after a gap is dropped and counted (its writer resends from its cursor).
-    `base` gives the log's first offset: a reader that starts anew takes what begins there as its base.
+    `base` gives the log's first offset: where the log dropped older records, what begins there is the reader's base.
     `seqs` is advanced in place. Records come back in decision order: topic, partition, offset.
     """
     inputs: list[Input] = []
@@ -92,7 +92,10 @@ def accept(
         stream = (record.topic, record.partition, source)
         last = seqs.get(stream)
         if last is None:
-            last = seq - 1 if record.offset == base((record.topic, record.partition)) else 0
+            # Only a log that dropped its beginning begins with another number than 1: in a whole one, a first record
+            # with a higher number comes from a publish that tore, and those before it are still to be sent again.
+            first = base((record.topic, record.partition))
+            last = seq - 1 if record.offset == first > 0 else 0
         if seq != last + 1:
             if seq <= last:
                 counts.repeated += 1

@@ -127,6 +127,10 @@ class Desk:
         """Take all delivery results."""
         return [self._deliveries.popleft() for _ in range(len(self._deliveries))]
 
+    def drop_deliveries(self) -> None:
+        """Forget results that nobody waits for any more: the calls are made again, by whoever holds the lease then."""
+        self._deliveries.clear()
+
     def take_redrives(self) -> list[tuple[str, "asyncio.Future[Reply]"]]:
         """Take all redrive requests."""
         return [self._redrives.popleft() for _ in range(len(self._redrives))]

@@ -82,6 +82,7 @@ class Egress:
     jitter: Callable[[], float] = random.random
     _breakers: dict[str, Breaker] = field(default_factory=dict)
     _flying: dict[tuple[str, str], asyncio.Task[None]] = field(default_factory=dict)
+    _landed: set[tuple[str, str]] = field(default_factory=set)
     _news: asyncio.Event = field(default_factory=asyncio.Event)
 
     def nudge(self) -> None:
@@ -111,12 +112,16 @@ class Egress:
         per_destination: dict[str, int] = {}
         for destination, _ in self._flying:
             per_destination[destination] = per_destination.get(destination, 0) + 1
+        # A call that ends while the database is asked may still be in the answer: it is looked at again next time.
+        self._landed.clear()
         waiting = await self.journal.waiting_sends(now, CLAIM_LIMIT_SENDS)
         for send, attempts in waiting:
             sender = self.senders.get(send.destination)
             place = (send.destination, send.send_id)
             flying = per_destination.get(send.destination, 0)
-            if sender is None or place in self._flying or flying >= IN_FLIGHT_LIMIT_PER_DESTINATION:
+            if sender is None or place in self._flying or place in self._landed:
+                continue
+            if flying >= IN_FLIGHT_LIMIT_PER_DESTINATION:
                 continue
             if not self._breakers.setdefault(send.destination, Breaker()).admits(loop_now_s):
                 continue
@@ -131,7 +136,9 @@ class Egress:
         except JournalAway as error:
             log.warning("the outcome of a call is not recorded, it will be made again", error=str(error))
         finally:
-            del self._flying[(send.destination, send.send_id)]
+            place = (send.destination, send.send_id)
+            del self._flying[place]
+            self._landed.add(place)
             self._news.set()
 
     async def _attempt(self, sender: Sender, send: Send, attempt: int) -> None:

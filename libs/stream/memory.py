@@ -262,7 +262,9 @@ class MemoryJournal:
 
     async def unsent(self, heads: Mapping[Place, Head], chunk: int) -> AsyncIterator[list[tuple[Outgoing, str, str]]]:
         """Yield the outbox rows after each cursor, in order."""
-        waiting = [row for row in self.stored.outbox if row[0].seq > heads[(row[0].topic, row[0].partition)].cursor]
+        cursors = {place: head.cursor for place, head in heads.items()}
+        # A successor may have written to places that a worker without its lease never heard of.
+        waiting = [row for row in self.stored.outbox if row[0].seq > cursors.get(row[0][:2], row[0].seq)]
         waiting.sort(key=lambda row: (row[0].topic, row[0].partition, row[0].seq))
         for start in range(0, len(waiting), chunk):
             yield waiting[start : start + chunk]

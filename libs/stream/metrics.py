@@ -1,5 +1,7 @@
 """What a stream says about itself to Prometheus; times are event time unless the name says otherwise."""
 
+from collections.abc import Mapping
+
 from prometheus_client import Counter, Gauge, Histogram
 
 BATCH_RECORDS = Histogram(
@@ -20,3 +22,10 @@ EGRESS = Counter("ordo_egress_total", "Outward calls by what became of them", ["
 RECORDS = Counter("ordo_records_total", "Records read, by what the sequence rule said", ["service", "verdict"])
 COMMANDS = Counter("ordo_commands_total", "Commands by answer status", ["service", "status"])
 FAILURES = Counter("ordo_stream_failures_total", "Passing failures, each retried", ["service", "kind"])
+
+
+def note_verdicts(service: str, counts: Mapping[str, int]) -> None:
+    """Count what the sequence rule said of the records of one fetch."""
+    for verdict, number in counts.items():
+        if number:
+            RECORDS.labels(service, verdict).inc(number)

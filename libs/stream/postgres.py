@@ -198,7 +198,18 @@ class PostgresJournal:
         except _AWAY as error:
             raise self._away(error) from error
         except (asyncpg.PostgresError, asyncpg.DataError, ValueError, OverflowError) as error:
+            await self._check_epoch()
             raise Unsaveable(_reason(error)) from error
+
+    async def _check_epoch(self) -> None:
+        """Raise Fenced if a successor holds the lease: then rows refused us are its rows, not a message's fault."""
+        await self.rollback()
+        try:
+            epoch = await (await self._main()).fetchval("SELECT epoch FROM stream_lease WHERE shard = $1", self._shard)
+        except _AWAY as error:
+            raise self._away(error) from error
+        if epoch != self._epoch:
+            raise Fenced(f"{self._schema}: the lease has epoch {epoch}, not {self._epoch}")
 
     async def _advance(self, connection: Any, changes: Changes, lease_ms: int) -> None:
         offsets = sorted(changes.offsets.items())

@@ -77,3 +77,9 @@ class Publisher:
             self._acked((record.topic, record.partition), record.seq)
         self.unsent_records -= len(records)
         self._room.set()
+
+
+def must_run(helper: "asyncio.Task[None]") -> None:
+    """Raise if a task beside the loop has ended: without it everything would be decided and nothing would leave."""
+    if helper.done():
+        raise RuntimeError("a part of the worker ended") from (None if helper.cancelled() else helper.exception())

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict
 from datetime import datetime
 
 import structlog
@@ -12,7 +12,6 @@ from contracts.topics import PARKED, TOPICS, topics_read_by
 from libs.decide import Command, Handlers, Needs, Reply, State, problem
 from libs.stream import metrics
 from libs.stream.batch import (
-    ERROR_TEXT_LIMIT,
     Acceptance,
     Input,
     Poisoned,
@@ -23,40 +22,13 @@ from libs.stream.batch import (
     more_needs_of,
     needs_of,
     own_input,
-    redriven,
 )
 from libs.stream.desk import Desk, NotServing
 from libs.stream.egress import Egress, Sender
 from libs.stream.journal import Changes, Fenced, Journal, JournalAway, Resume, Unsaveable
+from libs.stream.limits import Limits, Readiness, lag_of
 from libs.stream.log import FetchFailed, Log, Place, PositionLost, PublishFailed, Record
-from libs.stream.publisher import Publisher
-
-
-@dataclass(frozen=True)
-class Limits:
-    """The bounds of one worker."""
-
-    batch_inputs: int = 500
-    queue_commands: int = 2_000
-    timers_per_batch: int = 200
-    unsent_records: int = 50_000
-    fetch_timeout_ms: int = 500
-    linger_ms: int = 2
-    lease_ms: int = 3_000
-    answer_timeout_ms: int = 10_000
-    retry_first_ms: int = 100
-    retry_last_ms: int = 2_000
-    ready_lag_ms: int = 60_000
-
-
-@dataclass
-class Readiness:
-    """Whether the worker serves, and if not, why."""
-
-    ready: bool
-    reasons: list[str] = field(default_factory=list)
-    lag_records: int = 0
-    lag_ms: int = 0
+from libs.stream.publisher import Publisher, must_run
 
 
 class Worker:
@@ -98,8 +70,6 @@ class Worker:
         self._writer = Writer(self.service, shard, 1, 1, {})
         self._line = structlog.get_logger().bind(service=self.service, shard=shard)
 
-    # -- asked from outside ------------------------------------------------------------------------------------------
-
     async def submit(self, command: Command, idempotency_key: str) -> Reply:
         """Have a command decided and committed; a key used before gets the answer it got then.
 
@@ -119,15 +89,9 @@ class Worker:
         """Tell whether partitions are owned, the log is readable and the lag is bounded."""
         if not self._serving:
             return Readiness(False, [self._halted or self._why_not])
-        try:
-            ends = await self._log.ends(list(self._positions))
-        except FetchFailed as error:
-            return Readiness(False, [f"the log does not answer: {error}"])
-        behind = sum(max(0, ends[place] - at) for place, at in self._positions.items())
-        lag_ms = self._last_lag_ms if behind else 0
-        metrics.LAG_RECORDS.labels(self.service).set(behind)
-        reasons = [f"events wait for {lag_ms} ms"] if lag_ms > self.limits.ready_lag_ms else []
-        return Readiness(not reasons, reasons, behind, lag_ms)
+        found = await lag_of(self._log, self._positions, self._last_lag_ms, self.limits.ready_lag_ms)
+        metrics.LAG_RECORDS.labels(self.service).set(found.lag_records)
+        return found
 
     @property
     def now(self) -> datetime:
@@ -139,8 +103,6 @@ class Worker:
         self._stopping = True
         self._why_not = "stopping"
         self._desk.news.set()
-
-    # -- the loop ----------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
         """Serve until `stop`: take the lease, work, and after any failure take it again from what is durable."""
@@ -187,7 +149,7 @@ class Worker:
             self._halted = ""
             self._serving = True
             self._line.info("serving", epoch=self._resume.epoch, batch_no=self._resume.batch_no)
-            await self._work()
+            await self._work(helpers)
             with suppress(TimeoutError):
                 async with asyncio.timeout(self.limits.lease_ms / 1000):
                     await self._publisher.idle()
@@ -198,6 +160,7 @@ class Worker:
             for task in helpers:
                 task.cancel()
             await asyncio.gather(*helpers, return_exceptions=True)
+            self._desk.drop_deliveries()
             await self._journal.rollback()
 
     async def _acquire(self) -> bool:
@@ -239,7 +202,7 @@ class Worker:
         if resent:
             self._line.info("resending from the outbox", records=resent)
 
-    async def _work(self) -> None:
+    async def _work(self, helpers: Sequence["asyncio.Task[None]"]) -> None:
         renew_s = self.limits.lease_ms / 3000
         loop = asyncio.get_running_loop()
         renewed = loop.time()
@@ -251,7 +214,10 @@ class Worker:
                     self._log.fetch(self.limits.batch_inputs, self.limits.fetch_timeout_ms)
                 )
                 news = news or asyncio.create_task(self._desk.news.wait())
-                await asyncio.wait({fetching, news}, timeout=self._until_due(renew_s), return_when="FIRST_COMPLETED")
+                waited = {fetching, news, *helpers}
+                await asyncio.wait(waited, timeout=self._until_due(renew_s), return_when="FIRST_COMPLETED")
+                for helper in helpers:
+                    must_run(helper)
                 records: list[Record] = []
                 if fetching.done():
                     records = fetching.result()
@@ -315,10 +281,7 @@ class Worker:
             return []
         counts = Acceptance()
         inputs = accept(self.handlers, records, self._resume.seqs, self._beginnings.__getitem__, counts)
-        for verdict in ("accepted", "repeated", "gaps", "unknown", "refused"):
-            number = getattr(counts, verdict)
-            if number:
-                metrics.RECORDS.labels(self.service, verdict).inc(number)
+        metrics.note_verdicts(self.service, asdict(counts))
         if counts.gaps or counts.refused:
             self._line.error("records out of sequence or not ours", gaps=counts.gaps, refused=counts.refused)
         oldest_ms = min(record.timestamp_ms for record in records)
@@ -328,8 +291,6 @@ class Worker:
             if item.key in self._resume.parked_keys and item.message is not None and not item.park:
                 item.park, item.behind = "waits behind an earlier message of this key", True
         return inputs
-
-    # -- one transaction ---------------------------------------------------------------------------------------------
 
     async def _process(self, inputs: list[Input], now: datetime) -> None:
         """Commit the inputs; what the database refuses is halved until the one message to park is alone."""
@@ -413,26 +374,14 @@ class Worker:
             self._desk.settle(answered.idempotency_key, answered.reply)
 
     async def _redrive(self, key: str) -> Reply:
-        """Decide a key's parked messages one by one; the first that fails again stays, with those behind it."""
-        done = 0
-        for parked in await self._journal.parked(key):
-            item = redriven(self.handlers, parked)
-            error = item.park or ""
-            if not error:
-                try:
-                    await self._commit([item], self.now, redrive=True)
-                except (Poisoned, Unsaveable) as failure:
-                    await self._journal.rollback()
-                    error = str(failure)[:ERROR_TEXT_LIMIT]
-            if error:
-                await self._journal.note_parked_attempt(key, parked.n, error)
-                return problem(409, "the message cannot be handled yet", error, redriven=done)
-            done += 1
-        self._resume.parked_keys.discard(key)
-        metrics.PARKED.labels(self.service).set(len(self._resume.parked_keys))
-        return (
-            Reply(status=200, body={"key": key, "redriven": done}) if done else problem(404, "nothing is parked there")
-        )
+        async def again(item: Input) -> None:
+            await self._commit([item], self.now, redrive=True)
+
+        reply = await redrive(key, self.handlers, self._journal, again)
+        if reply.status == 200:
+            self._resume.parked_keys.discard(key)
+            metrics.PARKED.labels(self.service).set(len(self._resume.parked_keys))
+        return reply
 
     def _acked(self, place: Place, seq: int) -> None:
         head = self._writer.heads[place]

@@ -11,9 +11,9 @@ from libs.decide import Command, Delivered, Due, Handlers, On, Output, Reply, Ro
 from libs.stream.batch import Writer
 from libs.stream.egress import Refused
 from libs.stream.journal import Head
+from libs.stream.limits import Limits
 from libs.stream.log import Outgoing, Place
 from libs.stream.tables import Tables
-from libs.stream.worker import Limits
 
 START = datetime(2026, 11, 11, tzinfo=UTC)
 LIMITS = Limits(lease_ms=600, linger_ms=0, fetch_timeout_ms=50, retry_first_ms=10)

@@ -4,12 +4,13 @@ from functools import partial
 
 from contracts.catalog import SkuDefined
 from contracts.orders import OrderAmended, OrderCancelRequested, OrderPlaced, RefundRequested
+from contracts.risk import OrderCleared, OrderRejected
 from contracts.stock import StockAssigned, StockReleased
 from libs.decide import Due, Handlers, Needs, On, State
 from services.fulfillment import domain
 from services.fulfillment.domain import Device, Item, OrderFile, PickTask, TaskCommand, Waybill
 
-OrderEvent = OrderPlaced | OrderAmended | OrderCancelRequested | RefundRequested | StockReleased
+OrderEvent = OrderPlaced | OrderAmended | OrderCancelRequested | RefundRequested | OrderRejected | StockReleased
 
 
 def _order(event: OrderEvent) -> Needs:
@@ -24,6 +25,11 @@ def _tasks_of_order(event: OrderEvent, state: State) -> Needs:
 def _assigned(event: StockAssigned) -> Needs:
     skus = {line.sku for parcel in event.parcels for line in parcel.lines}
     return {OrderFile: [(event.order_id,)], Item: [(sku,) for sku in sorted(skus)]}
+
+
+def _cleared(event: OrderCleared) -> Needs:
+    """Most orders are cleared once and never amended: their file need not be touched for that."""
+    return {} if event.version == domain.FIRST_VERSION else {OrderFile: [(event.order_id,)]}
 
 
 def _sku(event: SkuDefined) -> Needs:
@@ -74,6 +80,8 @@ def handlers(*, claim_limit_seconds: int, tolerance: domain.Tolerance, tell_wms:
             OrderAmended: On(domain.amend, needs=_order, then=_tasks_of_order),
             OrderCancelRequested: On(partial(domain.cancel, tell_wms=tell_wms), needs=_order, then=_tasks_of_order),
             RefundRequested: On(partial(domain.refund, tell_wms=tell_wms), needs=_order, then=_tasks_of_order),
+            OrderCleared: On(domain.clear, needs=_cleared),
+            OrderRejected: On(partial(domain.reject, tell_wms=tell_wms), needs=_order, then=_tasks_of_order),
             StockAssigned: On(partial(domain.assign, tell_wms=tell_wms), needs=_assigned),
             StockReleased: On(domain.release, needs=_order),
             domain.ClaimTask: On(claim, needs=_step, then=_items_of_task),

@@ -40,6 +40,7 @@ order_file = Table(
     Column("state", Text, nullable=False),
     Column("version", BigInteger, nullable=False),
     Column("assigned_version", BigInteger, nullable=False),
+    Column("cleared_version", BigInteger, nullable=False),
     Column("sealed", Text, nullable=False),
     Column("tasks", JSONB, nullable=False),
     Column("request_id", Text),

@@ -32,6 +32,7 @@ DocumentId = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,100}$")]
 # JSON has no time of its own, so a strict model must be told that a text may be one.
 Moment = Annotated[AwareDatetime, Field(strict=False)]
 NO_SUCH: dict[int | str, dict[str, Any]] = {404: {"description": "no such SKU, warehouse or document"}}
+DEFINED: dict[int | str, dict[str, Any]] = {201: {"description": "new; 200 when it was known"}}
 REFUSED: dict[int | str, dict[str, Any]] = {**NO_SUCH, 409: {"description": "the stock or document does not allow it"}}
 
 
@@ -162,11 +163,21 @@ def _items(items: list[Item] | list[ReceivedItem]) -> list[SkuQuantity]:
 def _catalogue(parts: Parts) -> APIRouter:
     router = APIRouter(tags=["catalogue"], dependencies=[Depends(parts.auth.require("operator"))])
 
-    @router.put("/skus/{sku:path}", operation_id="define_sku", summary="Define a SKU, or change its facts and policy")
+    @router.put(
+        "/skus/{sku:path}",
+        operation_id="define_sku",
+        summary="Define a SKU, or change its facts and policy",
+        responses=DEFINED,
+    )
     async def define_sku(sku: SkuCode, body: SkuFacts, key: IdempotencyKey) -> Response:
         return respond(await parts.submit(domain.DefineSku(sku=sku, **body.model_dump()), key))
 
-    @router.put("/warehouses/{code}", operation_id="define_warehouse", summary="Define a warehouse, or change it")
+    @router.put(
+        "/warehouses/{code}",
+        operation_id="define_warehouse",
+        summary="Define a warehouse, or change it",
+        responses=DEFINED,
+    )
     async def define_warehouse(code: WarehouseCode, body: WarehouseFacts, key: IdempotencyKey) -> Response:
         return respond(await parts.submit(domain.DefineWarehouse(warehouse=code, **body.model_dump()), key))
 

@@ -125,9 +125,9 @@ class Sequences:
         sources = self._at.setdefault(place, {})
         sequence = sources.get(source)
         if sequence is None:
-            if seq != 1 and not self.expired(place):
-                self._seen["I-8"].add(f"{self._where(record)}: {source} begins with number {seq}")
-            sequence = sources[source] = self.of[(source, record.topic, record.partition)] = Sequence(seq)
+            # In a whole log numbers begin with 1; a higher one that comes first waits for what a torn publish left out.
+            first = seq if self.expired(place) else 1
+            sequence = sources[source] = self.of[(source, record.topic, record.partition)] = Sequence(first)
         last = sequence.last
         before = sequence.ahead.pop(seq, hashed) if sequence.ahead else hashed
         if seq == last + 1:

@@ -15,7 +15,18 @@ from services.fulfillment.domain.commands import (
     order_of,
 )
 from services.fulfillment.domain.devices import register_device, revoke_device
-from services.fulfillment.domain.orders import amend, assign, cancel, define_sku, place, refund, release
+from services.fulfillment.domain.orders import (
+    FIRST_VERSION,
+    amend,
+    assign,
+    cancel,
+    clear,
+    define_sku,
+    place,
+    refund,
+    reject,
+    release,
+)
 from services.fulfillment.domain.parcels import Tolerance, pack, ship, weigh
 from services.fulfillment.domain.picking import CLAIM_TIMER, claim, expire, hand_back, scan
 from services.fulfillment.domain.rows import (
@@ -33,6 +44,7 @@ from services.fulfillment.domain.wms import WMS
 
 __all__ = [
     "CLAIM_TIMER",
+    "FIRST_VERSION",
     "LABEL_STATES",
     "NEXT",
     "TASK_STATES",
@@ -59,6 +71,7 @@ __all__ = [
     "assign",
     "cancel",
     "claim",
+    "clear",
     "define_sku",
     "expire",
     "hand_back",
@@ -67,6 +80,7 @@ __all__ = [
     "place",
     "refund",
     "register_device",
+    "reject",
     "release",
     "revoke_device",
     "scan",

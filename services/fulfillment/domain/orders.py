@@ -7,6 +7,7 @@ import msgspec
 
 from contracts.catalog import SkuDefined
 from contracts.orders import OrderAmended, OrderCancelRequested, OrderPlaced, RefundRequested
+from contracts.risk import OrderCleared, OrderRejected
 from contracts.shipments import AmendTooLate, CancelTooLate, FulfillmentCancelled, PickTaskCreated
 from contracts.stock import ParcelPlan, StockAssigned, StockLine, StockReleased
 from libs.decide import Output, State, Unwake
@@ -31,6 +32,8 @@ from services.fulfillment.domain.rows import (
 from services.fulfillment.domain.wms import task_cancelled, task_created
 
 BY_FULFILLMENT = "fulfillment_cancelled"
+REJECTED = "rejected"
+FIRST_VERSION = 1
 LINES = "lines"
 # Amended fields that end on the label. Prices, notes and promises do not concern the warehouse.
 ON_THE_LABEL = ("destination", "recipient", "sealed")
@@ -173,6 +176,23 @@ def refund(event: RefundRequested, state: State, now: datetime, *, tell_wms: boo
     if event.after_shipping:
         return []
     return _arbitrate(event.order_id, event.request_id, event.reason, state, now, tell_wms=tell_wms)
+
+
+def reject(event: OrderRejected, state: State, now: datetime, *, tell_wms: bool = False) -> list[Output]:
+    """Arbitrate a reviewer's refusal like a cancellation: an amendment may be held after its goods were assigned."""
+    request_id = f"{REJECTED}@{event.version}"
+    return _arbitrate(event.order_id, request_id, REJECTED, state, now, tell_wms=tell_wms)
+
+
+def clear(event: OrderCleared, state: State, now: datetime) -> list[Output]:
+    """Note that risk cleared an amendment. The first content is never assigned uncleared: nothing to note."""
+    if event.version == FIRST_VERSION:
+        return []
+    file = _file(event.order_id, state)
+    if event.version > file.cleared_version:
+        file.cleared_version = event.version
+        state.put(file)
+    return []
 
 
 def _arbitrate(

@@ -121,6 +121,11 @@ def ship(command: ShipParcel, state: State, now: datetime, *, tell_wms: bool = F
         return [Reply(body=task_view(task))]
     if task.state != WEIGHED:
         return [out_of_turn(task)]
+    file = state.get(OrderFile, task.order_id)
+    assert file is not None, "a task has an order"
+    if file.version > max(file.assigned_version, file.cleared_version):
+        detail = "the order was changed, and the change is not cleared yet; put the parcel aside"
+        return [problem(409, "the order waits for review", detail, state=task.state, next="ship")]
     if SIGNATURE in task.requirements and SIGNATURE not in command.services:
         detail = f"the order requires {SIGNATURE}; get a waybill with this service"
         return [problem(409, "the waybill lacks a service", detail, field="services", missing_services=[SIGNATURE])]
@@ -131,7 +136,7 @@ def ship(command: ShipParcel, state: State, now: datetime, *, tell_wms: bool = F
     task.state, task.carrier, task.waybill = SHIPPED, command.carrier, command.waybill
     task.services = list(command.services)
     state.put(task)
-    last = _close(task, state)
+    last = _close(task, file, state)
     shipped = ParcelShipped(
         order_id=task.order_id,
         task_id=task.task_id,
@@ -148,10 +153,8 @@ def ship(command: ShipParcel, state: State, now: datetime, *, tell_wms: bool = F
     return [*outputs, Reply(body={**task_view(task), "last": last})]
 
 
-def _close(task: PickTask, state: State) -> bool:
+def _close(task: PickTask, file: OrderFile, state: State) -> bool:
     """Note in the order's file that this parcel is gone; tell whether it was the last open one."""
-    file = state.get(OrderFile, task.order_id)
-    assert file is not None, "a task has an order"
     file.tasks = [
         msgspec.structs.replace(ref, state=SHIPPED) if ref.task_id == task.task_id else ref for ref in file.tasks
     ]

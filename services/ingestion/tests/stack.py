@@ -16,9 +16,10 @@ from libs.runtime.auth import Auth, make_token
 from libs.runtime.clock import utc_now
 from libs.runtime.migrate import migrate, sqlalchemy_url
 from libs.runtime.service import Parts, application
+from libs.stream.limits import Limits
 from libs.stream.memory import MemoryCluster, MemoryJournal, MemoryLog, Stored
 from libs.stream.postgres import PostgresJournal
-from libs.stream.worker import Limits, Worker
+from libs.stream.worker import Worker
 from libs.vault import Vault, create_vault
 from services.ingestion.app import build
 from services.ingestion.domain import Shop

@@ -16,9 +16,10 @@ from libs.runtime.http import install_problem_handlers
 from libs.runtime.migrate import sqlalchemy_url
 from libs.runtime.service import Parts
 from libs.stream.batch import Writer
+from libs.stream.limits import Limits
 from libs.stream.memory import MemoryCluster, MemoryLog
 from libs.stream.postgres import PostgresJournal
-from libs.stream.worker import Limits, Worker
+from libs.stream.worker import Worker
 from services.inventory import api, app, store
 from services.inventory.settings import Settings
 

@@ -20,9 +20,10 @@ from libs.runtime.http import install_problem_handlers
 from libs.runtime.migrate import migrate, sqlalchemy_url
 from libs.runtime.service import Parts
 from libs.stream.batch import Writer
+from libs.stream.limits import Limits
 from libs.stream.memory import MemoryCluster, MemoryLog
 from libs.stream.postgres import PostgresJournal
-from libs.stream.worker import Limits, Worker
+from libs.stream.worker import Worker
 from services.risk import store
 from services.risk.app import build
 from services.risk.settings import Settings

@@ -16,9 +16,10 @@ from libs.runtime.clock import utc_now
 from libs.runtime.migrate import migrate, sqlalchemy_url
 from libs.runtime.service import Parts, application
 from libs.stream.batch import Writer
+from libs.stream.limits import Limits
 from libs.stream.memory import MemoryCluster, MemoryLog
 from libs.stream.postgres import PostgresJournal
-from libs.stream.worker import Limits, Worker
+from libs.stream.worker import Worker
 from services.routing import store
 from services.routing.app import build
 from services.routing.settings import Settings

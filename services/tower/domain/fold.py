@@ -75,7 +75,9 @@ def _assigned(view: OrderView, event: stock.StockAssigned, now: datetime) -> Non
 
 
 def _refused(view: OrderView, event: stock.AssignmentRefused, now: datetime) -> None:
-    view.stock = "refused"
+    # A plan for the content before may be refused while the new content is already short.
+    if view.stock != "short":
+        view.stock = "refused"
 
 
 def _released(view: OrderView, event: stock.StockReleased, now: datetime) -> None:

@@ -17,9 +17,10 @@ from contracts.topics import SERVICES
 from libs.decide import Command, Reply, Send
 from libs.runtime.clock import utc_now
 from libs.runtime.migrate import migrate
+from libs.stream.limits import Limits
 from libs.stream.memory import MemoryCluster, MemoryLog
 from libs.stream.postgres import PostgresJournal
-from libs.stream.worker import Limits, Worker
+from libs.stream.worker import Worker
 from services.fulfillment.domain import commands as hands
 from services.ingestion import domain as intake
 from services.inventory.domain import commands as stock
