@@ -1,6 +1,7 @@
 """What every event carries beside its own fields: who said it, in which place of its sequence, and because of what."""
 
-from typing import ClassVar
+from datetime import datetime
+from typing import Annotated, ClassVar
 
 import msgspec
 
@@ -11,6 +12,10 @@ HEADER_TYPE = "ce_type"
 HEADER_SOURCE = "ce_source"
 HEADER_ID = "ce_id"
 HEADER_CAUSE = "ce_causationid"
+
+
+Moment = Annotated[datetime, msgspec.Meta(tz=True)]
+"""A time with its zone; UTC when we write it."""
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):

@@ -1,8 +1,6 @@
 """ordo.orders.v1: what the platforms' buyers asked for, in our words, with nobody's name in it."""
 
-from datetime import datetime
-
-from contracts.envelope import Event, Part
+from contracts.envelope import Event, Moment, Part
 
 
 class Discount(Part, frozen=True, kw_only=True):
@@ -42,8 +40,8 @@ class OrderContent(Event, frozen=True, kw_only=True):
     channel: str
     shop_id: str
     platform_order_id: str
-    placed_at: datetime
-    paid_at: datetime | None = None
+    placed_at: Moment
+    paid_at: Moment | None = None
     currency: str
     buyer_key: str | None = None
     buyer_vip: bool = False
@@ -52,8 +50,8 @@ class OrderContent(Event, frozen=True, kw_only=True):
     shipping_fee: int = 0
     total: int
     kind: str = "normal"
-    available_from: datetime | None = None
-    ship_by: datetime | None = None
+    available_from: Moment | None = None
+    ship_by: Moment | None = None
     sealed: str = ""
     has_note: bool = False
 
@@ -73,7 +71,7 @@ class OrderCancelRequested(Event, frozen=True, kw_only=True):
 
     order_id: str
     request_id: str
-    requested_at: datetime
+    requested_at: Moment
     reason: str = ""
 
 
@@ -82,7 +80,7 @@ class RefundRequested(Event, frozen=True, kw_only=True):
 
     order_id: str
     request_id: str
-    requested_at: datetime
+    requested_at: Moment
     amount: int
     after_shipping: bool = False
     reason: str = ""

@@ -1,9 +1,8 @@
 """ordo.risk.v1: whether an order may ship, and every reason why not."""
 
-from datetime import datetime
 from typing import Any
 
-from contracts.envelope import Event, Part
+from contracts.envelope import Event, Moment, Part
 
 
 class HoldReason(Part, frozen=True, kw_only=True):
@@ -14,7 +13,7 @@ class HoldReason(Part, frozen=True, kw_only=True):
     facts: dict[str, Any] = {}
     message_zh: str = ""
     message_en: str = ""
-    until: datetime | None = None
+    until: Moment | None = None
 
 
 class OrderCleared(Event, frozen=True, kw_only=True):

@@ -1,9 +1,8 @@
 """ordo.stock-levels.v1: how much of a SKU there is, for whoever shows or sells it."""
 
-from datetime import datetime
 from typing import ClassVar
 
-from contracts.envelope import Event, Part
+from contracts.envelope import Event, Moment, Part
 
 
 class WarehouseLevel(Part, frozen=True, kw_only=True):
@@ -47,4 +46,4 @@ class InboundExpected(Event, frozen=True, kw_only=True):
     inbound_id: str
     quantity: int
     yield_percent: int
-    eta: datetime
+    eta: Moment

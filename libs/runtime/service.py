@@ -240,16 +240,19 @@ def _operations(parts: Parts) -> APIRouter:
 
     @router.get("/parked", summary="Messages that wait for an operator", dependencies=[sre])
     async def parked(limit: int = 100, after: str = "") -> dict[str, object]:
-        if not 1 <= limit <= 200 or "\x00" in after:
+        if not 1 <= limit <= 200:
             raise Problem(422, "limit must lie between 1 and 200", field="limit")
+        number, _, key = after.partition(":")
+        if after and (not number.isdigit() or len(number) > 18 or "\x00" in key):
+            raise Problem(422, "after is the next_cursor of the page before", field="after")
         sql = text(
             "SELECT key, n, topic, part, at_offset, type, error, behind, attempts, parked_at FROM parked "
-            "WHERE key > :after ORDER BY key, n LIMIT :limit"
+            "WHERE (key, n) > (:key, :n) ORDER BY key, n LIMIT :limit"
         )
         async with parts.reads() as connection:
-            rows = (await connection.execute(sql, {"after": after, "limit": limit})).mappings().all()
+            rows = (await connection.execute(sql, {"key": key, "n": int(number or 0), "limit": limit})).mappings().all()
         items = [dict(row) for row in rows]
-        return {"items": items, "next_cursor": items[-1]["key"] if len(items) == limit else None}
+        return {"items": items, "next_cursor": f"{items[-1]['n']}:{items[-1]['key']}" if len(items) == limit else None}
 
     @router.post("/parked/{key:path}/redrive", summary="Decide the parked messages of a key again", dependencies=[sre])
     async def redrive(key: str) -> Response:

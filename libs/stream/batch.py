@@ -82,11 +82,14 @@ def accept(
         kind = headers.get(envelope.HEADER_TYPE, b"").decode("ascii", "replace")
         key = (record.key or b"").decode("utf-8", "replace")
         writer = BY_NAME[record.topic].writer
-        if not (seq_text.isdigit() and len(seq_text) < 19 and kind and key and source.startswith(f"{writer}/")):
+        whole = kind.isprintable() and source.isprintable() and "\x00" not in key  # no database text holds a NUL
+        if not (
+            whole and seq_text.isdigit() and len(seq_text) < 19 and kind and key and source.startswith(f"{writer}/")
+        ):
             counts.refused += 1
             place = f"?{record.topic}/{record.partition}/{record.offset}"
             reason = f"not an event of {writer}: ce_type, ce_source, ce_id or key is missing or wrong"
-            inputs.append(Input(key=place, cause=place, record=record, type=kind or "?", park=reason))
+            inputs.append(Input(key=place, cause=place, record=record, type="?", park=reason))
             continue
         seq = int(seq_text)
         stream = (record.topic, record.partition, source)
@@ -122,7 +125,7 @@ def _decoded(
         return found
     try:
         found.message = _decoders[kind].decode(record.value or b"")
-    except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError, RecursionError) as error:
         found.park = f"{type(error).__name__}: {error}"[:ERROR_TEXT_LIMIT]
         return found
     if found.message.key != key:

@@ -105,6 +105,10 @@ class Egress:
         finally:
             for task in list(self._flying.values()):
                 task.cancel()
+            # Whoever holds the lease next begins afresh: a cancelled probe or call left nothing to wait for.
+            self._flying.clear()
+            for breaker in self._breakers.values():
+                breaker.probing = False
 
     async def _round(self) -> None:
         now = self.clock()
@@ -137,7 +141,7 @@ class Egress:
             log.warning("the outcome of a call is not recorded, it will be made again", error=str(error))
         finally:
             place = (send.destination, send.send_id)
-            del self._flying[place]
+            self._flying.pop(place, None)
             self._landed.add(place)
             self._news.set()
 

@@ -197,7 +197,7 @@ class PostgresJournal:
             self._transaction = None
         except _AWAY as error:
             raise self._away(error) from error
-        except (asyncpg.PostgresError, asyncpg.DataError, ValueError, OverflowError) as error:
+        except (asyncpg.PostgresError, asyncpg.DataError, ValueError, TypeError, OverflowError) as error:
             await self._check_epoch()
             raise Unsaveable(_reason(error)) from error
 

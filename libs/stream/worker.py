@@ -29,6 +29,7 @@ from libs.stream.journal import Changes, Fenced, Journal, JournalAway, Resume, U
 from libs.stream.limits import Limits, Readiness, lag_of
 from libs.stream.log import FetchFailed, Log, Place, PositionLost, PublishFailed, Record
 from libs.stream.publisher import Publisher, must_run
+from libs.stream.redrive import redrive
 
 
 class Worker:

@@ -29,7 +29,7 @@ class Sighting:
 
 
 class Canaries:
-    """Unique values by name; each is known by its text, its encodings, and its unkeyed hashes, which can be tried out."""
+    """Unique values by name, each known by its text, its encodings and its unkeyed hashes, which can be tried out."""
 
     def __init__(self, values: Mapping[str, str], only: tuple[str, ...] = ()) -> None:
         """Take values by name; `only` these forms are looked for, all of them when none is named."""

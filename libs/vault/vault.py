@@ -2,6 +2,7 @@
 
 import base64
 import os
+import time
 from typing import Any
 
 import asyncpg
@@ -11,10 +12,12 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 NONCE_BYTES = 12
 KEY_BYTES = 32
 KEYS_LIMIT = 5_000
+KEY_AGE_LIMIT_S = 300.0
 CALL_TIMEOUT_S = 5.0
 _MARK = "v1"
 
 SCHEMA = """
+SELECT pg_advisory_xact_lock(hashtext('ordo vault'));
 CREATE SCHEMA IF NOT EXISTS vault;
 CREATE TABLE IF NOT EXISTS vault.data_key (
     key_id text PRIMARY KEY,
@@ -43,7 +46,7 @@ class Vault:
             raise ValueError("ORDO_MASTER_KEY must be 32 bytes in base64")
         self._dsn = dsn
         self._master = AESGCM(raw)
-        self._keys: dict[str, AESGCM] = {}
+        self._keys: dict[str, tuple[AESGCM, float]] = {}
         self._pool: Any = None
 
     def wrap(self, secret: bytes) -> str:
@@ -62,7 +65,7 @@ class Vault:
     async def seal(self, shop_id: str, month: str, plaintext: bytes) -> str:
         """Seal `plaintext` under the data key of `shop_id` and `month` (YYYY-MM), made at its first use."""
         key_id = base64.urlsafe_b64encode(f"{shop_id}/{month}".encode()).decode().rstrip("=")
-        key = self._keys.get(key_id) or await self._key(key_id, make=True)
+        key = self._fresh(key_id) or await self._key(key_id, make=True)
         nonce = os.urandom(NONCE_BYTES)
         sealed = key.encrypt(nonce, plaintext, key_id.encode())
         return f"{_MARK}.{key_id}.{base64.b64encode(nonce + sealed).decode()}"
@@ -73,8 +76,12 @@ class Vault:
         key_id, _, body = rest.partition(".")
         if mark != _MARK or not body:
             raise Forgotten("not a sealed text")
-        key = self._keys.get(key_id) or await self._key(key_id, make=False)
-        raw = base64.b64decode(body)
+        try:
+            raw = base64.b64decode(body, validate=True)
+            base64.urlsafe_b64decode(key_id + "=" * (-len(key_id) % 4)).decode()
+        except ValueError as error:
+            raise Forgotten("not a sealed text") from error
+        key = self._fresh(key_id) or await self._key(key_id, make=False)
         try:
             return key.decrypt(raw[:NONCE_BYTES], raw[NONCE_BYTES:], key_id.encode())
         except InvalidTag as error:
@@ -90,6 +97,11 @@ class Vault:
             key_id,
         )
         return done is not None
+
+    def _fresh(self, key_id: str) -> AESGCM | None:
+        """Return a key fetched not long ago: one destroyed elsewhere must not live on here."""
+        found = self._keys.get(key_id)
+        return found[0] if found and time.monotonic() - found[1] < KEY_AGE_LIMIT_S else None
 
     async def _key(self, key_id: str, *, make: bool) -> AESGCM:
         if make:
@@ -109,7 +121,7 @@ class Vault:
             raise Forgotten("the data key is wrapped under another master key") from error
         if len(self._keys) >= KEYS_LIMIT:
             self._keys.clear()
-        self._keys[key_id] = key
+        self._keys[key_id] = (key, time.monotonic())
         return key
 
     async def _run(self, sql: str, *arguments: Any) -> Any:
@@ -133,6 +145,7 @@ async def create_vault(dsn: str) -> None:
     """Create the key table, if it is missing."""
     connection = await asyncpg.connect(dsn, timeout=CALL_TIMEOUT_S)
     try:
-        await connection.execute(SCHEMA)
+        async with connection.transaction():
+            await connection.execute(SCHEMA)
     finally:
         await connection.close()

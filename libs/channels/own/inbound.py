@@ -1,6 +1,8 @@
 """Reads an own-channel message strictly: every limit is checked here, and a refusal names the field, not the value."""
 
+import json
 import re
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -19,6 +21,7 @@ PRICE_LIMIT = 10**11
 QUANTITY_LIMIT = 10**6
 YEAR_FIRST, YEAR_LAST = 2000, 2100
 NAME_LIMIT_CHARACTERS = 64
+PATH_LIMIT_CHARACTERS = 200
 
 OrderNumber = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:~-]{0,63}\Z")]
 Code = Annotated[str, Meta(min_length=1, max_length=64)]
@@ -111,6 +114,7 @@ _CANCELLATION = msgspec.json.Decoder(Cancellation)
 _SUSPECTS = (b"\\", b"\x7f", b"\xc2")
 _FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 _FORBIDDEN_IN_LINE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+_HALF = re.compile("[\ud800-\udfff]")
 _NAMED = re.compile(r"Object (missing required|contains unknown) field `(.*?)`(?: - at `(.*)`)?\Z", re.DOTALL)
 _PLACED = re.compile(r"(.*?)(?: - at `\$(.*)`)?\Z", re.DOTALL)
 _PLAIN_REASONS = ("Expected `", "Invalid RFC3339", "Number out of range", "Integer value out of range")
@@ -188,7 +192,7 @@ def _decode(decoder: msgspec.json.Decoder[Any], body: bytes) -> Any:
         raise OrderRefused("", "the body is nested too deeply") from None
     except msgspec.DecodeError:
         # The reader's own words may quote the body, so they stay here.
-        raise OrderRefused("", "the body is not valid JSON") from None
+        raise _malformed(body) from None
 
 
 def _refusal(error: msgspec.ValidationError) -> OrderRefused:
@@ -196,9 +200,8 @@ def _refusal(error: msgspec.ValidationError) -> OrderRefused:
     text = str(error)
     if named := _NAMED.match(text):
         what, name, path = named.groups()
-        name = "".join(letter if letter.isprintable() else "?" for letter in name[:NAME_LIMIT_CHARACTERS])
         reason = "is missing" if what == "missing required" else "is not a field of this message"
-        return OrderRefused(_join((path or "$")[1:], name), reason)
+        return OrderRefused(_join((path or "$")[1:], _printable(name)), reason)
     placed = _PLACED.match(text)
     words, path = placed.groups() if placed else ("", "")
     if "matching regex" in words:
@@ -208,6 +211,35 @@ def _refusal(error: msgspec.ValidationError) -> OrderRefused:
     elif not words.startswith(_PLAIN_REASONS):
         words = "is not valid"
     return OrderRefused((path or "").lstrip("."), words[:1].lower() + words[1:])
+
+
+def _malformed(body: bytes) -> OrderRefused:
+    """Half a character makes the whole body unreadable: say which field holds it."""
+    try:
+        field = next(_halves("", json.loads(body)), None) if b"\\u" in body else None
+    except (ValueError, RecursionError):
+        field = None
+    if field is None:
+        return OrderRefused("", "the body is not valid JSON")
+    return OrderRefused(field[:PATH_LIMIT_CHARACTERS], "holds a control character or half a character")
+
+
+def _halves(path: str, value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        if _HALF.search(value):
+            yield path
+    elif isinstance(value, list):
+        for place, each in enumerate(value):
+            yield from _halves(f"{path}[{place}]", each)
+    elif isinstance(value, dict):
+        for name, each in value.items():
+            if _HALF.search(name):
+                yield path
+            yield from _halves(_join(path, _printable(name)), each)
+
+
+def _printable(name: str) -> str:
+    return "".join(letter if letter.isprintable() else "?" for letter in name[:NAME_LIMIT_CHARACTERS])
 
 
 def _join(path: str, name: str) -> str:

@@ -17,7 +17,9 @@ BUYER_KEY_BYTES = 16
 PART_HASH_BYTES = 6
 
 _encode = msgspec.json.Encoder(order="deterministic").encode
-_NUMBER_OR_ADDRESS = re.compile(r"\d(?:[\s-]?\d){4,}|\S*@\S*")
+# Five digits or more, whatever little stands between them, also in Chinese, are a number somebody can be found by.
+_DIGIT = r"[\d〇零一幺二两三四五六七八九]"
+_NUMBER_OR_ADDRESS = re.compile(rf"{_DIGIT}(?:[\W_]{{0,3}}{_DIGIT}){{4,}}|\S*@\S*")
 
 
 @dataclass(frozen=True, slots=True)

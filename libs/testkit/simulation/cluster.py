@@ -10,7 +10,8 @@ from libs.stream.log import FetchFailed, Outgoing, Place, PositionLost, PublishF
 from libs.stream.memory import MemoryCluster, MemoryLog
 
 if TYPE_CHECKING:
-    from libs.testkit.simulation.world import Process, World
+    from libs.testkit.simulation.process import Process
+    from libs.testkit.simulation.world import World
 
 Stream = tuple[str, str, int]
 """A source, and the topic and partition that it writes to."""
@@ -62,7 +63,7 @@ class SimCluster(MemoryCluster):
         self.lost.add(place)
         for record in gone:
             stream, seq = stream_of(record)
-            self.prefix[stream] = min(self.prefix[stream], seq - 1)
+            self.prefix[stream] = min(self.prefix.get(stream, 0), seq - 1)
 
 
 class SimLog(MemoryLog):
@@ -181,13 +182,14 @@ class SimLog(MemoryLog):
             if world.dice.random() < 0.3:
                 await asyncio.sleep(world.short())
                 if process.dead or self.cluster.down:
+                    torn = True
                     break
         world.note(f"{process.name} published {len(records)}{' torn' if torn or dies else ''}")
         if dies:
             process.kill("in the middle of a publish")
         process.crash_point("after publish, before its acknowledgement")
         await process.gate()
-        if torn or self.cluster.down or faults.happens("log: acknowledgement lost"):
+        if torn or faults.happens("log: acknowledgement lost"):
             raise PublishFailed("not everything was acknowledged")
 
     def _chunks(self, records: Sequence[Outgoing]) -> list[list[Outgoing]]:

@@ -3,9 +3,9 @@
 import asyncio
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from libs.decide import Due, Key, Row, Send
+from libs.decide import Due, Key, Row, Send, key_of
 from libs.stream.journal import Answered, Changes, Fenced, Head, JournalAway, Parked, Resume
 from libs.stream.log import Outgoing, Place
 from libs.stream.memory import MemoryJournal, Stored
@@ -13,7 +13,8 @@ from libs.testkit.simulation.cluster import Stream, stream_of
 from libs.testkit.simulation.locks import Locks
 
 if TYPE_CHECKING:
-    from libs.testkit.simulation.world import Process, World
+    from libs.testkit.simulation.process import Process
+    from libs.testkit.simulation.world import World
 
 
 class SimDatabase:
@@ -29,7 +30,7 @@ class SimDatabase:
         self.accepted: dict[Stream, int] = {}
         self.outcomes: dict[tuple[str, str], int] = {}
         self.told: dict[str, Answered] = {}
-        self.epoch_seen = 0
+        self.told_at: dict[str, datetime] = {}
 
     def committing(self, changes: Changes, epoch: int) -> None:
         """Check what a commit claims, just after it was saved."""
@@ -48,6 +49,7 @@ class SimDatabase:
             if answered.idempotency_key in self.told:
                 world.fail(f"{name}: command {answered.idempotency_key} was decided twice")
             self.told[answered.idempotency_key] = answered
+            self.told_at[answered.idempotency_key] = changes.decided_at
         for done in changes.delivered:
             place = (done.destination, done.send_id)
             self.outcomes[place] = self.outcomes.get(place, 0) + 1
@@ -67,9 +69,7 @@ class SimDatabase:
                 if seq == last + 1:
                     self.accepted[stream] = seq
                 else:
-                    self.world.faults.hit(
-                        "met: a repeated record" if seq <= last else "met: a gap in a sequence"
-                    )
+                    self.world.faults.hit("met: a repeated record" if seq <= last else "met: a gap in a sequence")
         for (topic, part, source), seq in changes.seqs.items():
             expected = self.accepted.get((source, topic, part), 0)
             if seq != expected and (topic, part) not in self.world.cluster.lost:
@@ -108,6 +108,8 @@ class SimJournal(MemoryJournal):
         if locks is None:
             return
         for key in keys:
+            if key not in self.stored.rows.get(table, {}):
+                continue  # a row that is not there cannot be locked
             await asyncio.sleep(self._world.short())
             await self.process.gate()
             await locks.take(self, table, key)
@@ -115,6 +117,20 @@ class SimJournal(MemoryJournal):
     def _unlock(self) -> None:
         if self.database.locks is not None:
             self.database.locks.release(self)
+
+    def forget(self) -> None:
+        """The client is gone: the server ends what it had open."""
+        self._unlock()
+
+    @property
+    def holds_lease(self) -> bool:
+        """Tell whether this client was the last to take the lease."""
+        return 0 < self._epoch == self.stored.epoch
+
+    @property
+    def is_superseded(self) -> bool:
+        """Tell whether somebody else took the lease since."""
+        return 0 < self._epoch < self.stored.epoch
 
     async def acquire(self, owner: str, lease_ms: int) -> Resume | None:
         """Take the lease if it can be had."""
@@ -174,6 +190,7 @@ class SimJournal(MemoryJournal):
             self._unlock()
             raise JournalAway("the connection broke before the commit")
         try:
+            self._check_inserts(changes)
             await super().commit(changes, lease_ms)
         except Fenced:
             faults.hit("met: a fenced commit")
@@ -188,6 +205,16 @@ class SimJournal(MemoryJournal):
         if faults.happens("journal: commit in doubt"):
             raise JournalAway("the answer to the commit was lost")
         await self.process.gate()
+
+    def _check_inserts(self, changes: Changes) -> None:
+        """A row that somebody else inserted meanwhile is a unique violation: between shards it passes."""
+        for table, rows in changes.state.inserts():
+            kept = self.stored.rows.get(table, {})
+            for row in rows:
+                if key_of(row) in kept and self.holds_lease:
+                    if self.database.locks is None:
+                        self._world.fail(f"{self.process.name} inserts {table.__name__} {key_of(row)} a second time")
+                    raise JournalAway("duplicate key")
 
     async def rollback(self) -> None:
         """Forget the open transaction."""
@@ -229,8 +256,6 @@ class SimJournal(MemoryJournal):
         return await super().waiting_sends(now, limit)
 
     async def note_attempt(self, send: Send, attempts: int, next_try_at: datetime, outcome: str) -> None:
-        """Record a failed attempt, unless the call has its outcome already, as the real statement does."""
+        """Record a failed attempt."""
         await self._call()
-        row: dict[str, Any] = self.stored.egress[(send.destination, send.send_id)]
-        if row["next_try_at"] is not None:
-            await super().note_attempt(send, attempts, next_try_at, outcome)
+        await super().note_attempt(send, attempts, next_try_at, outcome)

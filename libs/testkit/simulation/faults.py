@@ -40,7 +40,7 @@ BY_CHANCE: dict[str, float] = {
 # Things that happen at some moment rather than on an occasion; the number is how often relative to the others.
 BY_TIME: dict[str, float] = {
     "log: broker restarts": 1.0,
-    "log: broker loses its tail": 0.25,
+    "log: broker loses its tail": 0.15,
     "journal: restarts": 1.0,
     "crash: any time": 3.0,
     "stopped: in good order": 1.0,
@@ -77,7 +77,7 @@ class Trace:
         self.digest = crc32(f"{now_s:.6f} {text}".encode(), self.digest)
         self._tail.append((now_s, text))
         if len(self._tail) > 4 * TAIL_LIMIT_EVENTS:
-            del self._tail[: -TAIL_LIMIT_EVENTS]
+            del self._tail[:-TAIL_LIMIT_EVENTS]
 
     def tail(self) -> list[str]:
         """Return the last events."""

@@ -17,7 +17,7 @@ class Endless(Exception):
 
 
 class VirtualLoop(asyncio.BaseEventLoop):
-    """Runs callbacks first in, first out, and timers in order of time. It never sleeps and knows no files or threads."""
+    """Runs callbacks first in, first out, and timers in order of time. It never sleeps, and knows no files."""
 
     _ready: Any
     _scheduled: list[Any]

@@ -1,14 +1,16 @@
 """One simulated process of a service: the production worker over simulated clients; it can die or freeze anywhere."""
 
 import asyncio
+from collections.abc import Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from libs.decide import Command, Handlers, Reply
 from libs.stream.desk import NotServing, Overloaded
-from libs.stream.worker import Limits, Worker
+from libs.stream.limits import Limits
+from libs.stream.worker import Worker
 from libs.testkit.simulation.cluster import SimLog
 from libs.testkit.simulation.database import SimDatabase, SimJournal
 
@@ -51,10 +53,11 @@ class Process:
         self.offset = timedelta(0)
         self._thaw: asyncio.Event | None = None
         self.journal: SimJournal = world.parts.journal(self, database)
+        self.log: SimLog = world.parts.log(self)
         self.worker: Worker = world.parts.worker(
             unit.handlers,
             self.journal,
-            world.parts.log(self),
+            self.log,
             owner=self.name,
             clock=self.clock,
             senders={name: world.outside.sender(self, name) for name in unit.destinations},
@@ -78,7 +81,7 @@ class Process:
         except asyncio.CancelledError:
             if not self.dead:
                 raise
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever ends a worker by itself is what the run looks for
             self.world.fail(f"{self.name} stopped by itself: {error!r}")
         finally:
             self.dead = True
@@ -146,10 +149,11 @@ class Process:
         """Redrive a key's parked messages."""
         return await self._answer(self.worker.redrive(key), patience_s)
 
-    async def _answer(self, asking: "asyncio._CoroutineLike[Reply]", patience_s: float) -> Reply:
-        task = asyncio.ensure_future(asking)
+    async def _answer(self, asking: Coroutine[Any, Any, Reply], patience_s: float) -> Reply:
+        task = asyncio.get_running_loop().create_task(asking)
+        waiting: set[asyncio.Future[Any]] = {task, self.gone}
         try:
-            await asyncio.wait({task, self.gone}, timeout=patience_s, return_when="FIRST_COMPLETED")
+            await asyncio.wait(waiting, timeout=patience_s, return_when="FIRST_COMPLETED")
             if self.dead or self.frozen or not task.done():
                 raise Gone
             return task.result()

@@ -2,12 +2,12 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import Any
 
-from libs.decide import Command, Reply
+from libs.decide import Command, Handlers, Reply
 from libs.stream.log import Outgoing
 from libs.stream.worker import Worker
 from libs.testkit.simulation.cluster import SimCluster, SimLog, Stream
@@ -31,6 +31,7 @@ class Parts:
     worker: type[Worker] = Worker
     journal: type[SimJournal] = SimJournal
     log: type[SimLog] = SimLog
+    handlers: Callable[[Handlers], Handlers] = lambda handlers: handlers
 
 
 @dataclass
@@ -93,6 +94,7 @@ class World:
 
     def add(self, unit: Unit, *, locks: Locks | None = None) -> Shard:
         """Add a shard of a service and keep a process of it running."""
+        unit = replace(unit, handlers=self.parts.handlers(unit.handlers))
         database = SimDatabase(self, unit.handlers.service, unit.shard, locks)
         shard = self.shards[unit.name] = Shard(unit, database)
         self.spawn(self._keep(shard))
@@ -122,7 +124,7 @@ class World:
     async def _keep(self, shard: Shard) -> None:
         while True:
             process = self.start(shard)
-            await process.gone
+            await asyncio.wait({process.gone})
             await asyncio.sleep(self.dice.uniform(0.01, 3.0) if self.faults.on else 0.05)
 
     def database(self, service: str, shard: int = 0) -> SimDatabase:
@@ -259,6 +261,8 @@ class World:
         now = self.now()
         for name, shard in self.shards.items():
             stored = shard.database.stored
+            if not any(process.journal.holds_lease for process in shard.processes):
+                found.append(f"{name}: nobody has taken the lease")
             for place, offset in stored.offsets.items():
                 end = len(self.cluster.records.get(place, ()))
                 if offset != end:

@@ -99,6 +99,11 @@ def test_fingerprints_depend_on_the_key_and_show_no_content():
         ("call 138 0013-8000 now", "call … now"),
         ("mail a.b@example.com", "mail …"),
         ("bought 2 by mistake", "bought 2 by mistake"),
+        ("199.2229.8476", "…"),
+        ("(199) 2229/8476 please", "(… please"),
+        ("１９９—２２２９—８４７６", "…"),
+        ("一三九 八八八八 六六六六", "…"),
+        ("买了2件，第3天还没到", "买了2件，第3天还没到"),
     ],
 )
 def test_a_cancellations_reason_travels_without_numbers_and_addresses(reason, shown):
