@@ -50,7 +50,7 @@ class Graph:
             compiled = zen.ZenDecisionContent(msgspec.json.encode(content["jdm"]).decode())
             engine = zen.ZenEngine({"loader": lambda _key: compiled})
             engine.create_decision(compiled).validate()
-        except (KeyError, RuntimeError, TypeError, ValueError) as error:
+        except Exception as error:  # noqa: BLE001 - whatever the engine says of content is a refusal
             raise RuleFailed(f"the graph does not compile: {_sentence(error)}") from None
         self._evaluate = engine.evaluate
 
@@ -58,7 +58,7 @@ class Graph:
         """Return what the rules answer to `facts` (`parameters` are added); numbers may come back as floats."""
         try:
             answer = self._evaluate(_KEY, {**facts, "parameters": self.parameters})["result"]
-        except (RuntimeError, TypeError, ValueError, OverflowError) as error:
+        except Exception as error:  # noqa: BLE001 - the engine raises Exception itself for numbers it cannot hold
             raise RuleFailed(_sentence(error)) from None
         if not isinstance(answer, dict):
             raise RuleFailed("the rules gave no result: no path through the graph reached its end")

@@ -130,14 +130,37 @@ def _expressions(kind: str, content: Mapping[str, Any]) -> Iterator[tuple[str, s
                 yield f"row {number}", rule.get(column["id"], ""), False
 
 
-def _expression(expression: str, unary: bool, known: Collection[str]) -> Iterator[str]:
+def _cell_parts(expression: str) -> list[str]:
+    """Return the alternatives of a table cell, `"a", "b"`: the engine takes such lists, its validator only one."""
+    parts, depth, quote = [""], 0, ""
+    for letter in expression:
+        if quote:
+            quote = "" if letter == quote else quote
+        elif letter in "\"'`":
+            quote = letter
+        elif letter in "([{":
+            depth += 1
+        elif letter in ")]}":
+            depth -= 1
+        if letter == "," and not depth and not quote:
+            parts.append("")
+        else:
+            parts[-1] += letter
+    return parts
+
+
+def _expression(expression: Any, unary: bool, known: Collection[str]) -> Iterator[str]:
+    if not isinstance(expression, str):
+        yield "an expression must be a text"
+        return
     expression = expression.strip()
     if not expression:
         return
-    error = zen.validate_unary_expression(expression) if unary else zen.validate_expression(expression)
-    if error is not None:
-        yield f"{error['type']}: {error['source']}"
-        return
+    for part in _cell_parts(expression) if unary else [expression]:
+        error = zen.validate_unary_expression(part.strip()) if unary else zen.validate_expression(part)
+        if error is not None:
+            yield f"{error['type']}: {error['source']}"
+            return
     for name in calls(expression):
         if name in CLOCK or name in CLOCK_METHODS:
             yield f"`{name}()` reads a clock or time zone: use the time facts instead"

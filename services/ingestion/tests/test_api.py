@@ -344,5 +344,5 @@ async def test_the_documentation_shows_the_message_and_its_headers(stack):
     content = route["requestBody"]["content"]["application/json"]
     assert content["examples"]["placed"]["value"]["total"] == 15100
     assert "$ref" not in json.dumps(content)
-    assert set(route["responses"]) == {"202", "401", "404", "409", "413", "422", "429", "503"}
+    assert set(route["responses"]) == {"202", "401", "404", "409", "413", "422", "429", "503", "4XX"}
     assert "/orders/batch" in spec["paths"]
