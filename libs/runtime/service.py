@@ -243,7 +243,7 @@ def _operations(parts: Parts) -> APIRouter:
         if not 1 <= limit <= 200:
             raise Problem(422, "limit must lie between 1 and 200", field="limit")
         number, _, key = after.partition(":")
-        if after and (not number.isdigit() or len(number) > 18 or "\x00" in key):
+        if after and (not (number.isascii() and number.isdigit()) or len(number) > 18 or "\x00" in key):
             raise Problem(422, "after is the next_cursor of the page before", field="after")
         sql = text(
             "SELECT key, n, topic, part, at_offset, type, error, behind, attempts, parked_at FROM parked "

@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.errors import KafkaError, OffsetOutOfRangeError
+from aiokafka.errors import ConsumerStoppedError, KafkaError, OffsetOutOfRangeError
 
 from libs.stream.log import FetchFailed, Outgoing, Place, PositionLost, PublishFailed, Record
 
@@ -31,46 +31,56 @@ class KafkaLog:
         self._bootstrap = bootstrap
         self._client_id = client_id
         self._consumer: Any = None
+        self._consumer_lock = asyncio.Lock()
+        # The consumer that was told what to read: any other one would read nothing, and never say so.
+        self._assigned: Any = None
         self._producer: Any = None
 
     async def _reader(self) -> Any:
-        if self._consumer is None:
-            consumer = AIOKafkaConsumer(
-                bootstrap_servers=self._bootstrap,
-                client_id=self._client_id,
-                enable_auto_commit=False,
-                auto_offset_reset="none",
-                fetch_max_wait_ms=FETCH_WAIT_MS,
-                fetch_min_bytes=1,
-                fetch_max_bytes=FETCH_MAX_BYTES,
-                max_partition_fetch_bytes=PARTITION_FETCH_MAX_BYTES,
-                request_timeout_ms=REQUEST_TIMEOUT_MS,
-                metadata_max_age_ms=METADATA_AGE_MS,
-                check_crcs=True,
-            )
-            try:
-                async with asyncio.timeout(START_TIMEOUT_S):
-                    await consumer.start()
-            except (KafkaError, OSError, TimeoutError) as error:
-                with suppress(KafkaError, OSError):
-                    await consumer.stop()
-                raise FetchFailed(repr(error)) from error
-            self._consumer = consumer
-        return self._consumer
+        async with self._consumer_lock:
+            if self._consumer is None:
+                self._consumer = await self._new_reader()
+            return self._consumer
 
-    async def _drop_reader(self) -> None:
-        consumer, self._consumer = self._consumer, None
-        if consumer is not None:
+    async def _new_reader(self) -> Any:
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self._bootstrap,
+            client_id=self._client_id,
+            enable_auto_commit=False,
+            auto_offset_reset="none",
+            fetch_max_wait_ms=FETCH_WAIT_MS,
+            fetch_min_bytes=1,
+            fetch_max_bytes=FETCH_MAX_BYTES,
+            max_partition_fetch_bytes=PARTITION_FETCH_MAX_BYTES,
+            request_timeout_ms=REQUEST_TIMEOUT_MS,
+            metadata_max_age_ms=METADATA_AGE_MS,
+            check_crcs=True,
+        )
+        try:
+            async with asyncio.timeout(START_TIMEOUT_S):
+                await consumer.start()
+        except (KafkaError, OSError, TimeoutError) as error:
+            with suppress(KafkaError, OSError):
+                await consumer.stop()
+            raise FetchFailed(repr(error)) from error
+        return consumer
+
+    async def _drop_reader(self, consumer: Any) -> None:
+        """Throw a consumer away, once; whoever made a new one in the meantime keeps it."""
+        if consumer is not None and consumer is self._consumer:
+            self._consumer = None
             with suppress(KafkaError, OSError, TimeoutError):
                 async with asyncio.timeout(CALL_TIMEOUT_S):
                     await consumer.stop()
 
     async def _asked(self, method: str, *arguments: Any) -> Any:
+        reader = None
         try:
             async with asyncio.timeout(CALL_TIMEOUT_S):
-                return await getattr(await self._reader(), method)(*arguments)
-        except (KafkaError, OSError, TimeoutError) as error:
-            await self._drop_reader()
+                reader = await self._reader()
+                return await getattr(reader, method)(*arguments)
+        except (KafkaError, ConsumerStoppedError, OSError, TimeoutError) as error:
+            await self._drop_reader(reader)
             raise FetchFailed(f"{method}: {error!r}") from error
 
     async def partitions(self, topic: str) -> int:
@@ -110,20 +120,27 @@ class KafkaLog:
                     f"{place[0]}/{place[1]} holds {starts[place]} to {ends[place]}, but {offset} is next"
                 )
             reader.seek(TopicPartition(*place), offset)
+        self._assigned = reader
 
     async def fetch(self, max_records: int, timeout_ms: int) -> list[Record]:
         """Return up to `max_records` new records; a broker that is away looks like an empty log until it is back."""
         reader = await self._reader()
+        if self._assigned is not None and reader is not self._assigned:
+            # A question of somebody else's (how far is the end?) failed, and took the consumer with it.
+            raise FetchFailed("this consumer was never told where to read: begin again")
+        if reader._fetcher.error_future.done():  # the task that fetches in the background: nobody else asks after it
+            await self._drop_reader(reader)
+            raise FetchFailed("the consumer stopped fetching")
         if not reader.assignment():
             await asyncio.sleep(timeout_ms / 1000)
             return []
         try:
             found = await reader.getmany(timeout_ms=timeout_ms, max_records=max_records)
         except OffsetOutOfRangeError as error:
-            await self._drop_reader()
+            await self._drop_reader(reader)
             raise PositionLost(repr(error)) from error
-        except (KafkaError, OSError) as error:
-            await self._drop_reader()
+        except (KafkaError, ConsumerStoppedError, OSError) as error:
+            await self._drop_reader(reader)
             raise FetchFailed(repr(error)) from error
         return [
             Record(r.topic, r.partition, r.offset, r.timestamp, r.key, r.value, r.headers)
@@ -189,5 +206,5 @@ class KafkaLog:
 
     async def close(self) -> None:
         """Leave the cluster."""
-        await self._drop_reader()
+        await self._drop_reader(self._consumer)
         await self.reset_publishing()

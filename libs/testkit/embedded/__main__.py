@@ -7,6 +7,7 @@ from pathlib import Path
 from libs.testkit.embedded.kafka import kafka_command, prepare_kafka
 from libs.testkit.embedded.postgres import postgres_command
 from libs.testkit.embedded.postgres_install import ensure_programs
+from libs.testkit.embedded.server import ServerDidNotStart
 
 
 def main(arguments: list[str]) -> int:
@@ -32,4 +33,7 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except ServerDidNotStart as told:
+        sys.exit(str(told))

@@ -14,6 +14,7 @@ from libs.testkit.embedded.server import (
     Command,
     Progress,
     RunningServer,
+    ServerDidNotStart,
     data_folder,
     free_ports,
     silent,
@@ -23,6 +24,8 @@ from libs.testkit.embedded.server import (
 START_LIMIT_S = 90.0
 TRAINING_LIMIT_S = 120.0
 TRAINING_RECORDS = 2000
+# Enough for every index that a start after a crash writes anew; those files are sparse until then.
+FREE_AT_START_MIB = 256
 
 PROPERTIES: Mapping[str, str] = {
     "process.roles": "broker,controller",
@@ -78,7 +81,8 @@ def kafka_command(
     properties: Mapping[str, str] | None = None,
     progress: Progress = silent,
 ) -> Command:
-    """Prepares the node's folder and says how to run it."""
+    """Prepares the node's folder and says how to run it; refuses while its disk is full."""
+    _check_free_space(data_dir)
     install = prepare_kafka(progress)
     return Command(install.argv(_place_node(install, data_dir, port, controller_port, properties)), jvm_environment())
 
@@ -111,6 +115,22 @@ def running_kafka(
             yield server
         finally:
             server.stop()
+
+
+def _check_free_space(data_dir: Path) -> None:
+    """Kafka that starts on a full disk destroys itself: so it is not started before there is room.
+
+    After a crash it writes its indexes anew, through memory. Where the disk has no room those writes fail unnoticed, an
+    index contradicts its log, and Kafka believes the index: it empties the log. If that is the log of the cluster's
+    metadata, every topic is gone (4.4, each time it was tried).
+    """
+    data_dir.mkdir(parents=True, exist_ok=True)
+    free_mib = shutil.disk_usage(data_dir).free // (1024 * 1024)
+    if free_mib < FREE_AT_START_MIB:
+        raise ServerDidNotStart(
+            f"the disk under {data_dir} has {free_mib} MiB free. Kafka loses its topics when it is started on a full "
+            f"disk: make room for {FREE_AT_START_MIB} MiB first"
+        )
 
 
 def _place_node(

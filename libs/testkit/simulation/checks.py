@@ -1,9 +1,14 @@
 """What must be true of the protocol once a run is over, whatever the services decide."""
 
-from libs.stream.log import Place, Record
+from collections.abc import Sequence
+from itertools import islice
+
+from libs.decide import Handlers
+from libs.stream.log import Outgoing, Place, Record
+from libs.stream.memory import MemoryJournal, MemoryLog, Stored
+from libs.stream.replay import RecordedBatch, RecordedCommand, Replay
 from libs.testkit.simulation.cluster import Stream, stream_of
 from libs.testkit.simulation.database import SimDatabase
-from libs.testkit.simulation.replay import replay
 from libs.testkit.simulation.world import World
 
 
@@ -24,12 +29,43 @@ def check_protocol(world: World) -> None:
             world.fail(f"{service} answered {key} with {reply.status}, and has no such answer in its log of commands")
 
 
-def check_replay(world: World) -> None:
+async def check_replay(world: World) -> None:
     """Decide everything again from what was recorded, and compare byte for byte."""
-    for shard in world.shards.values():
+    for name, shard in world.shards.items():
         if shard.unit.shards == 1:
-            for text in replay(shard.unit.handlers, shard.database.stored, world.cluster):
-                world.fail(text)
+            difference = await _replay(world, shard.unit.handlers, shard.database.stored)
+            if difference:
+                world.fail(f"{name}: {difference}")
+
+
+async def _replay(world: World, handlers: Handlers, stored: Stored) -> str:
+    again = Stored()
+    replay = Replay(handlers, MemoryJournal(again, world.now), MemoryLog(world.cluster), world.cluster.partitions)
+    await replay.start(dict.fromkeys(stored.offsets, 0))
+    commands = iter(stored.commands.values())
+    for batch_no, decided_at, inputs in stored.batches:
+        some = [
+            RecordedCommand(asked.idempotency_key, asked.kind, asked.fingerprint, asked.body)
+            for asked in islice(commands, inputs.get("commands", 0))
+        ]
+        said = len(again.outbox)
+        await replay.decide(RecordedBatch(batch_no, decided_at, inputs, some))
+        new, old = again.outbox[said:], stored.outbox[said : len(again.outbox)]
+        if new != old:
+            return f"batch {batch_no} said {_words(old)}, its replay says {_words(new)}"
+    if len(again.outbox) != len(stored.outbox):
+        return f"{len(stored.outbox)} events were published, the replay has {len(again.outbox)}"
+    for key, answered in stored.commands.items():
+        if again.commands[key].reply != answered.reply:
+            return f"command {key} was answered {answered.reply}, its replay answers {again.commands[key].reply}"
+    for table, rows in stored.rows.items():
+        if again.rows.get(table, {}) != rows:
+            return f"the replay makes other rows of {table.__name__}"
+    return ""
+
+
+def _words(events: Sequence[tuple[Outgoing, str, str]]) -> str:
+    return "; ".join(f"{kind} {outgoing.value.decode()}" for outgoing, kind, _ in events) or "nothing"
 
 
 def _first_records(world: World) -> dict[tuple[Stream, int], Record]:

@@ -36,6 +36,7 @@ class SimCluster(MemoryCluster):
         self.world = world
         self.down = False
         self.lost: set[Place] = set()
+        self.gap_shown = False
         self.prefix: dict[Stream, int] = {}
         self.readers: dict[Place, dict[SimLog, None]] = {}
 
@@ -76,6 +77,7 @@ class SimLog(MemoryLog):
         self.process = process
         self.news = asyncio.Event()
         self._world = process.world
+        self._handed: dict[Stream, int] = {}
 
     async def _ask(self) -> None:
         await self.process.gate()
@@ -105,6 +107,7 @@ class SimLog(MemoryLog):
         except PositionLost:
             self._world.faults.hit("met: a lost position")
             raise
+        self._handed.clear()
         for place in positions:
             self.cluster.readers.setdefault(place, {})[self] = None
         self.news.set()
@@ -156,8 +159,22 @@ class SimLog(MemoryLog):
                 limit = min(limit, dice.randint(1, 4))
             some = records[place][offset : offset + limit]
             self._positions[place] = offset + len(some)
+            if place in self.cluster.lost:
+                self._look_for_gaps(some)
             found.extend(some)
         return found
+
+    def _look_for_gaps(self, records: Sequence[Record]) -> None:
+        """Note when a reader is handed what comes after something it misses: from then on it must have said so."""
+        saved = self.process.journal.stored.seqs
+        for record in records:
+            stream, seq = stream_of(record)
+            source, topic, part = stream
+            last = max(self._handed.get(stream, 0), saved.get((topic, part, source), 0))
+            if seq > last + 1:
+                self.cluster.gap_shown = True
+            else:
+                self._handed[stream] = max(last, seq)
 
     async def publish(self, records: Sequence[Outgoing]) -> None:
         """Append in chunks, one place after the other; how far it gets, and whether anybody hears of it, is chance."""

@@ -95,12 +95,14 @@ class SimJournal(MemoryJournal):
         self.database = database
         self._world = process.world
 
-    async def _call(self) -> None:
+    async def _call(self, *, beside: bool = False) -> None:
+        """Reach the database, on the connection of the transaction or on the one beside it."""
         await self.process.gate()
         await asyncio.sleep(self._world.short())
         await self.process.gate()
         if self.database.down or self._world.faults.happens("journal: away"):
-            self._unlock()
+            if not beside:
+                self._unlock()
             raise JournalAway("the database does not answer")
 
     async def _lock(self, table: type[Row], keys: Sequence[Key]) -> None:
@@ -235,27 +237,27 @@ class SimJournal(MemoryJournal):
 
     async def unsent(self, heads: Mapping[Place, Head], chunk: int) -> AsyncIterator[list[tuple[Outgoing, str, str]]]:
         """Yield what is not known to be acknowledged."""
-        await self._call()
+        await self._call(beside=True)
         async for rows in super().unsent(heads, chunk):
             self._world.faults.hit("met: a resend from the outbox")
             yield rows
 
     async def parked(self, key: str) -> list[Parked]:
         """Return parked messages."""
-        await self._call()
+        await self._call(beside=True)
         return await super().parked(key)
 
     async def note_parked_attempt(self, key: str, n: int, error: str) -> None:
         """Count a failed redrive."""
-        await self._call()
+        await self._call(beside=True)
         await super().note_parked_attempt(key, n, error)
 
     async def waiting_sends(self, now: datetime, limit: int) -> list[tuple[Send, int]]:
         """Return outward calls whose time has come."""
-        await self._call()
+        await self._call(beside=True)
         return await super().waiting_sends(now, limit)
 
     async def note_attempt(self, send: Send, attempts: int, next_try_at: datetime, outcome: str) -> None:
         """Record a failed attempt."""
-        await self._call()
+        await self._call(beside=True)
         await super().note_attempt(send, attempts, next_try_at, outcome)

@@ -82,7 +82,8 @@ class Process:
             if not self.dead:
                 raise
         except Exception as error:  # noqa: BLE001 - whatever ends a worker by itself is what the run looks for
-            self.world.fail(f"{self.name} stopped by itself: {error!r}")
+            if not self.dead:
+                self.world.fail(f"{self.name} stopped by itself: {error!r}")
         finally:
             self.dead = True
             self.journal.forget()

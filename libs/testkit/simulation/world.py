@@ -231,6 +231,7 @@ class World:
         if not places or self.cluster.lost:
             return False
         place = self.dice.choice(places)
+        self.alarms.clear()  # what was said before cannot be about this
         self.cluster.lose_tail(place, self.dice.randint(1, min(5, len(self.cluster.at(place)))))
         return self._restart_broker()
 

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 from contracts.catalog import SkuDefined
 from contracts.orders import Destination, OrderAmended, OrderCancelRequested, OrderLine, OrderPlaced
+from contracts.risk import OrderCleared, OrderRejected
 from contracts.stock import ParcelPlan, StockAssigned, StockLine, StockReleased
 from libs.decide import Reply
 from libs.testkit.bench import Bench
@@ -66,6 +67,14 @@ def assigned(*, parcels: int = 1, version: int = 1, requirements=()) -> StockAss
 
 def cancelling(request_id: str = "c1") -> OrderCancelRequested:
     return OrderCancelRequested(order_id=ORDER, request_id=request_id, requested_at=NOW, reason="changed my mind")
+
+
+def rejected(version: int = 2) -> OrderRejected:
+    return OrderRejected(order_id=ORDER, version=version, by="rev", why="fraud")
+
+
+def cleared(version: int = 2) -> OrderCleared:
+    return OrderCleared(order_id=ORDER, version=version, rule_version=1)
 
 
 def released(reason: str = "cancelled", *, final: bool = True) -> StockReleased:

@@ -26,9 +26,11 @@ from services.fulfillment.tests.steps import (
     bench,
     cancelling,
     claim,
+    cleared,
     content,
     events,
     pack,
+    rejected,
     released,
     reply,
     run,
@@ -170,6 +172,51 @@ class TestAmendment:
         made = bench()
         run(made, content(), assigned(), cancelling())
         assert run(made, amended(2, "lines", "sealed", cups=7)) == []
+
+
+class TestReview:
+    """An amendment may be held, and refused, after its order's goods were assigned."""
+
+    def test_a_parcel_waits_until_its_orders_newest_change_is_cleared(self):
+        made = bench()
+        refused = reply(run(made, content(), assigned(), *WEIGH, amended(2, "total"), ship()))
+        assert (refused.status, refused.body["title"]) == (409, "the order waits for review")
+        assert (refused.body["state"], refused.body["next"]) == ("weighed", "ship")
+        assert reply(run(made, cleared(1), ship())).status == 409
+        assert len(events(run(made, cleared(2), ship()), ParcelShipped)) == 1
+
+    def test_a_clearance_may_be_heard_before_its_change(self):
+        made = bench()
+        run(made, content(), cleared(2), assigned(), amended(2, "total"), *WEIGH)
+        assert len(events(run(made, ship()), ParcelShipped)) == 1
+
+    def test_what_the_goods_were_assigned_for_was_cleared(self):
+        made = bench()
+        run(made, content(), amended(2, "lines"), assigned(version=2), *WEIGH)
+        assert len(events(run(made, ship()), ParcelShipped)) == 1
+
+    def test_a_refusal_stops_what_has_not_left(self):
+        made = bench()
+        run(made, content(), assigned(parcels=2), amended(2, "total"), claim())
+        (cancelled,) = run(made, rejected())[:1]
+        assert isinstance(cancelled, FulfillmentCancelled)
+        assert (cancelled.request_id, cancelled.reason) == ("rejected@2", "rejected")
+        assert cancelled.cancelled_parcels == [ONE, TWO]
+        assert run(made, rejected()) == []
+        assert run(made, cancelling()) == []
+
+    def test_a_refusal_of_what_has_left_is_too_late_and_says_so_once(self):
+        made = bench()
+        run(made, content(), assigned(), *SHIP, amended(2, "sealed"))
+        assert run(made, rejected()) == [CancelTooLate(order_id=ORDER, request_id="rejected@2", shipped_parcels=[ONE])]
+        assert run(made, rejected()) == []
+
+    def test_a_refusal_before_the_goods_waits_for_them(self):
+        made = bench()
+        assert run(made, rejected(), content()) == []
+        (cancelled,) = run(made, assigned())
+        assert isinstance(cancelled, FulfillmentCancelled)
+        assert made.all_rows(domain.PickTask) == []
 
 
 def test_a_wms_hears_of_tasks_and_shipments_but_of_no_person():

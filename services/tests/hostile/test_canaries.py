@@ -126,13 +126,26 @@ async def by_file(merchant: Merchant) -> httpx.Response:
     )
 
 
+async def open_task(merchant: Merchant, number: str, version: int) -> str:
+    """Return the order's one open task, once this version of it was assigned."""
+    tasks: list[str] = []
+    async with asyncio.timeout(WAIT_LIMIT_S):
+        while not tasks:
+            await asyncio.sleep(0.1)
+            path = merchant.url("fulfillment", f"/orders/own.demo.{number}")
+            page = await merchant.http.get(path, headers=merchant.bearer("operator"))
+            order = page.json() if page.status_code == 200 else {"assigned_version": 0}
+            if order["assigned_version"] >= version:
+                tasks = [task["task_id"] for task in order["tasks"] if task["state"] == "open"]
+    return tasks[0]
+
+
 async def labels(merchant: Merchant) -> list[httpx.Response]:
     """Ship two orders with their labels read, and return the labels."""
     found = []
-    for number, waybill in (("canary-1", "SF-CANARY-1"), ("canary-2", "SF-CANARY-2")):
-        task_id = f"own.demo.{number}/1"
-        await until(merchant, number, "PickTaskCreated")
-        await merchant.fulfil("pda-1", "CD", task_id, waybill)
+    for number, version in (("canary-1", 1), ("canary-2", 2)):
+        task_id = await open_task(merchant, number, version)
+        await merchant.fulfil("pda-1", "CD", task_id, f"SF-{number}")
         path = merchant.url("fulfillment", f"/tasks/{quote(task_id, safe='')}/label")
         found.append(await merchant.http.get(path, headers=merchant.bearer("picker", "CD", "pda-1")))
         assert found[-1].status_code == 200, found[-1].text
@@ -183,7 +196,7 @@ async def answers(merchant: Merchant) -> AsyncIterator[tuple[str, str]]:
     """Yield what every role is answered by every reading route of every service, but for the label's own readers."""
     known = {
         "order_id": [f"own.demo.canary-{n}" for n in (1, 2, 3)],
-        "task_id": ["own.demo.canary-1/1", "own.demo.canary-2/1"],
+        "task_id": [f"own.demo.canary-{n}/{m}" for n in (1, 2) for m in (1, 2)],
         "sku": [SKU],
         "name": ["parcel_shipped"],
         "transfer_id": ["none"],

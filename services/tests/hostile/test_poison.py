@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -91,9 +92,10 @@ class Poisoner:
         yield "a long source", self.record(headers(f"{self.topic.writer}/{LONG}/1", "1", self.kind), b"{bad")
         for seq in ("", "0", "-1", "1.5", "x", "9" * 18, "9" * 400, "\u0661", b"\x00"):
             yield f"number {seq!r:.20}", self.record(headers(self.stray(), seq, self.kind))
-        genuine = f"{self.topic.writer}/0/1"
-        yield "a gap", self.record(headers(genuine, "900000000", self.kind))
-        yield "a repeat", self.record(headers(genuine, "1", self.kind))
+        stream = self.stray()
+        yield "a first number", self.record(headers(stream, "1", "OrderTeleported"))
+        yield "a repeat", self.record(headers(stream, "1", self.kind), b"{bad")
+        yield "a gap", self.record(headers(stream, "900000000", self.kind), b"{bad")
         yield "twice the same header", self.record(headers(self.stray(), "1", self.kind, (HEADER_ID, b"7")))
         more = [(f"h{n}", b"x" * 100) for n in range(500)]
         yield "500 headers", self.record(headers(self.stray(), "1", self.kind, *more), b"{bad")
@@ -225,7 +227,7 @@ async def test_poison_blocks_nobody_and_is_set_aside_with_a_reason(survivor: Mer
         assert all(item["error"] for item in parked)
         # Somebody may try a message again; what is wrong with it stays wrong, and is said again.
         answer = await survivor.http.post(
-            survivor.url(service, f"/parked/{parked[0]['key'].replace('?', '%3F')}/redrive"),
+            survivor.url(service, f"/parked/{quote(parked[0]['key'], safe='')}/redrive"),
             headers=survivor.bearer("sre"),
         )
         assert answer.status_code in (200, 409), answer.text

@@ -145,6 +145,10 @@ STORIES: dict[str, tuple[list[Event], str]] = {
     "blocked": ([PLACED, CLEARED, RESERVED, BLOCKED, CHANGED], "blocked"),
     "blocked, then planned": ([PLACED, CLEARED, RESERVED, BLOCKED, PLANNED], "received"),
     "refused": ([PLACED, CLEARED, RESERVED, PLANNED, REFUSED], "received"),
+    "refused for its old content while the new is short": (
+        [PLACED, CLEARED, RESERVED, PLANNED, released("amended", final=False), SHORT, REFUSED],
+        "short",
+    ),
     "assigned": (WAY, "assigned"),
     "task waits": ([*WAY, created()], "assigned"),
     "claimed": ([*WAY, created(), step(PickTaskClaimed)], "picking"),

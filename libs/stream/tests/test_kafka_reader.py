@@ -1,0 +1,81 @@
+"""A consumer that was lost is never mistaken for a quiet log: the reader is told to begin again."""
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from aiokafka.errors import KafkaConnectionError
+
+from libs.stream.kafka import KafkaLog
+from libs.stream.log import FetchFailed, Outgoing
+
+pytestmark = pytest.mark.kafka
+NUMBERS = itertools.count(1)
+
+
+@pytest.fixture
+async def log(mock_bootstrap: str) -> AsyncIterator[tuple[KafkaLog, str]]:
+    """A log that reads a topic of its own from the beginning; one record is there."""
+    topic = f"lost-{next(NUMBERS)}"
+    found = KafkaLog(mock_bootstrap, "reader")
+    await found.partitions(topic)
+    await found.publish([out(topic, 1)])
+    await found.read_from({(topic, 0): 0})
+    assert await read(found) == [b"1"]
+    yield found, topic
+    await found.close()
+
+
+def out(topic: str, seq: int) -> Outgoing:
+    return Outgoing(topic, 0, seq, 1_700_000_000_000, b"k", str(seq).encode(), ())
+
+
+async def read(log: KafkaLog) -> list[bytes | None]:
+    async with asyncio.timeout(10):
+        while True:
+            found = await log.fetch(10, 100)
+            if found:
+                return [record.value for record in found]
+
+
+async def failing(*_: Any) -> Any:
+    raise KafkaConnectionError("the broker is away")
+
+
+async def test_a_question_that_failed_does_not_leave_a_reader_of_nothing(log: tuple[KafkaLog, str]) -> None:
+    found, topic = log
+    found._consumer.end_offsets = failing
+    with pytest.raises(FetchFailed):
+        await found.ends([(topic, 0)])
+    assert await found.ends([(topic, 0)]) == {(topic, 0): 1}, "a health check asks again, and gets a new consumer"
+    await found.publish([out(topic, 2)])
+    for _ in range(2):
+        with pytest.raises(FetchFailed):
+            await found.fetch(10, 100)
+    await found.read_from({(topic, 0): 1})
+    assert await read(found) == [b"2"]
+
+
+async def test_a_fetcher_that_died_in_the_background_is_noticed(log: tuple[KafkaLog, str]) -> None:
+    found, topic = log
+    found._consumer._fetcher.error_future.cancel()
+    await asyncio.wait([found._consumer._fetcher.error_future], timeout=5)
+    with pytest.raises(FetchFailed):
+        await found.fetch(10, 100)
+    await found.publish([out(topic, 2)])
+    await found.read_from({(topic, 0): 1})
+    assert await read(found) == [b"2"]
+
+
+async def test_two_who_ask_at_once_share_one_consumer(mock_bootstrap: str) -> None:
+    found = KafkaLog(mock_bootstrap, "reader")
+    topic = f"lost-{next(NUMBERS)}"
+    try:
+        await asyncio.gather(found.partitions(topic), found.partitions(topic))
+        first = found._consumer
+        await found.read_from({(topic, 0): 0})
+        assert found._consumer is first
+    finally:
+        await found.close()
