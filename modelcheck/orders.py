@@ -20,7 +20,6 @@ PRICE, HIGH_PRICE = 5_000, 60_000
 PLACE, PAY, ADDRESS, PICKUP, FEWER, MORE = "place", "pay", "address", "pickup", "fewer", "more"
 CANCEL, REFUND, RETURN = "cancel", "refund", "return"
 AMENDMENTS = (PAY, ADDRESS, PICKUP, FEWER, MORE)
-REQUESTS = (CANCEL, REFUND)
 
 
 def _at(region: str, province_code: str, *, pickup: bool = False) -> Destination:

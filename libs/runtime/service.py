@@ -137,7 +137,14 @@ class Running:
         self.worker.stop()
 
     async def _run_worker(self) -> None:
-        await self.worker.run()
+        try:
+            await self.worker.run()
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if task is not None and not task.cancelling():
+                # A task group takes a cancelled member for one that it cancelled itself, and would wait for ever.
+                raise RuntimeError("the worker was cancelled, but by nobody here") from None
+            raise
         if self._server is not None:
             self._server.should_exit = True
 

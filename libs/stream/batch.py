@@ -17,6 +17,8 @@ from libs.stream.log import Headers, Outgoing, Place, Record
 from libs.stream.partition import partition_of
 
 ERROR_TEXT_LIMIT = 300
+KEY_LIMIT_BYTES = 1_000
+SOURCE_LIMIT_CHARACTERS = 100
 _OWN_MESSAGES: dict[str, type[Due] | type[Delivered]] = {"Due": Due, "Delivered": Delivered}
 _encode = msgspec.json.Encoder().encode
 _decoders = {name: msgspec.json.Decoder(event) for name, event in EVENT_TYPES.items()}
@@ -76,13 +78,15 @@ def accept(
     """
     inputs: list[Input] = []
     for record in sorted(records, key=lambda r: (POSITION[r.topic], r.partition, r.offset)):
-        headers = dict(record.headers)
+        headers = {name: value or b"" for name, value in record.headers}  # a header may be there without a value
         source = headers.get(envelope.HEADER_SOURCE, b"").decode("ascii", "replace")
         seq_text = headers.get(envelope.HEADER_ID, b"")
         kind = headers.get(envelope.HEADER_TYPE, b"").decode("ascii", "replace")
         key = (record.key or b"").decode("utf-8", "replace")
         writer = BY_NAME[record.topic].writer
-        whole = kind.isprintable() and source.isprintable() and "\x00" not in key  # no database text holds a NUL
+        # No database text holds a NUL, and no index a long key.
+        short = len(key.encode()) <= KEY_LIMIT_BYTES and len(source) <= SOURCE_LIMIT_CHARACTERS
+        whole = short and kind.isprintable() and source.isprintable() and "\x00" not in key
         if not (
             whole and seq_text.isdigit() and len(seq_text) < 19 and kind and key and source.startswith(f"{writer}/")
         ):
@@ -118,7 +122,7 @@ def _decoded(
     cause = f"{source}#{record.topic}/{record.partition}/{seq}"
     found = Input(key=key, cause=cause, record=record, source=source, seq=seq, type=kind)
     event_type = EVENT_TYPES.get(kind)
-    if event_type is None:
+    if event_type not in BY_NAME[record.topic].events:
         counts.unknown += 1  # a newer writer's event: readers ignore what they do not know
         return found
     if event_type not in handlers.on:

@@ -160,5 +160,15 @@ class Desk:
                 answer.exception()
 
 
+def answer_if_waiting(answer: "asyncio.Future[Reply]", found: Reply | NotServing) -> None:
+    """Answer, unless there is an answer already or whoever asked has left."""
+    if answer.done():
+        return
+    if isinstance(found, Reply):
+        answer.set_result(found)
+    else:
+        answer.set_exception(found)
+
+
 def _key_reused() -> Reply:
     return problem(422, "this idempotency key was used with another request", field="Idempotency-Key")

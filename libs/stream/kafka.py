@@ -1,8 +1,8 @@
 """The log on a real Kafka, through aiokafka used plainly: assigned partitions, batches both ways, no group."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
@@ -18,6 +18,33 @@ REQUEST_TIMEOUT_MS = 10_000
 METADATA_AGE_MS = 300_000
 CALL_TIMEOUT_S = 15.0
 START_TIMEOUT_S = 10.0
+STOP_TIMEOUT_S = 1.0
+
+
+@contextmanager
+def _no_strays(failure: type[Exception]) -> Iterator[None]:
+    """Turn a cancellation that nobody asked for into a failure.
+
+    aiokafka awaits tasks that it has cancelled itself, and lets that out. A worker that took it for its own would end
+    without a word, and a task group would take that for good.
+    """
+    try:
+        yield
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        raise failure("cancelled from inside the client") from error
+
+
+async def _end(client: Any, limit_s: float) -> None:
+    """Stop a client that is thrown away, in a task of its own: how that ends is nobody's business any more."""
+    task = asyncio.create_task(client.stop())
+    await asyncio.wait({task}, timeout=limit_s)
+    if not task.done():
+        task.cancel()
+    elif not task.cancelled():
+        task.exception()
 
 
 class KafkaLog:
@@ -59,26 +86,26 @@ class KafkaLog:
         try:
             async with asyncio.timeout(START_TIMEOUT_S):
                 await consumer.start()
-        except (KafkaError, OSError, TimeoutError) as error:
-            with suppress(KafkaError, OSError):
-                await consumer.stop()
-            raise FetchFailed(repr(error)) from error
+        except BaseException as error:
+            await _end(consumer, STOP_TIMEOUT_S)
+            if isinstance(error, KafkaError | OSError | TimeoutError):
+                raise FetchFailed(repr(error)) from error
+            raise
         return consumer
 
     async def _drop_reader(self, consumer: Any) -> None:
         """Throw a consumer away, once; whoever made a new one in the meantime keeps it."""
         if consumer is not None and consumer is self._consumer:
             self._consumer = None
-            with suppress(KafkaError, OSError, TimeoutError):
-                async with asyncio.timeout(CALL_TIMEOUT_S):
-                    await consumer.stop()
+            await _end(consumer, STOP_TIMEOUT_S)
 
     async def _asked(self, method: str, *arguments: Any) -> Any:
         reader = None
         try:
-            async with asyncio.timeout(CALL_TIMEOUT_S):
-                reader = await self._reader()
-                return await getattr(reader, method)(*arguments)
+            with _no_strays(FetchFailed):
+                async with asyncio.timeout(CALL_TIMEOUT_S):
+                    reader = await self._reader()
+                    return await getattr(reader, method)(*arguments)
         except (KafkaError, ConsumerStoppedError, OSError, TimeoutError) as error:
             await self._drop_reader(reader)
             raise FetchFailed(f"{method}: {error!r}") from error
@@ -87,8 +114,9 @@ class KafkaLog:
         """Return how many partitions a topic has; raises FetchFailed while it does not exist."""
         reader = await self._reader()
         try:
-            async with asyncio.timeout(CALL_TIMEOUT_S):
-                await reader._client._wait_on_metadata(topic)  # aiokafka has no public call that asks for one topic
+            with _no_strays(FetchFailed):
+                async with asyncio.timeout(CALL_TIMEOUT_S):
+                    await reader._client._wait_on_metadata(topic)  # aiokafka has no public call that asks for one topic
         except (KafkaError, OSError, TimeoutError) as error:
             raise FetchFailed(f"no topic {topic}: {error!r}") from error
         found = reader.partitions_for_topic(topic)
@@ -135,7 +163,8 @@ class KafkaLog:
             await asyncio.sleep(timeout_ms / 1000)
             return []
         try:
-            found = await reader.getmany(timeout_ms=timeout_ms, max_records=max_records)
+            with _no_strays(FetchFailed):
+                found = await reader.getmany(timeout_ms=timeout_ms, max_records=max_records)
         except OffsetOutOfRangeError as error:
             await self._drop_reader(reader)
             raise PositionLost(repr(error)) from error
@@ -154,9 +183,10 @@ class KafkaLog:
         for record in records:
             by_place.setdefault((record.topic, record.partition), []).append(record)
         try:
-            async with asyncio.timeout(CALL_TIMEOUT_S):
-                producer = await self._writer()
-                await asyncio.gather(*[self._publish_to(producer, place, some) for place, some in by_place.items()])
+            with _no_strays(PublishFailed):
+                async with asyncio.timeout(CALL_TIMEOUT_S):
+                    producer = await self._writer()
+                    await asyncio.gather(*[self._publish_to(producer, place, some) for place, some in by_place.items()])
         except (KafkaError, OSError, TimeoutError) as error:
             raise PublishFailed(repr(error)) from error
 
@@ -174,7 +204,11 @@ class KafkaLog:
                 request_timeout_ms=REQUEST_TIMEOUT_MS,
                 metadata_max_age_ms=METADATA_AGE_MS,
             )
-            await producer.start()
+            try:
+                await producer.start()
+            except BaseException:
+                await _end(producer, STOP_TIMEOUT_S)
+                raise
             self._producer = producer
         return self._producer
 
@@ -200,9 +234,7 @@ class KafkaLog:
         """Throw the producer away; the next publish makes a new one with a new id."""
         producer, self._producer = self._producer, None
         if producer is not None:
-            with suppress(KafkaError, OSError, TimeoutError):
-                async with asyncio.timeout(1.0):
-                    await producer.stop()
+            await _end(producer, STOP_TIMEOUT_S)
 
     async def close(self) -> None:
         """Leave the cluster."""

@@ -9,7 +9,7 @@ from datetime import datetime
 import structlog
 
 from contracts.topics import PARKED, TOPICS, topics_read_by
-from libs.decide import Command, Handlers, Needs, Reply, State, problem
+from libs.decide import Command, Due, Handlers, Needs, Reply, State, problem
 from libs.stream import metrics
 from libs.stream.batch import (
     Acceptance,
@@ -23,7 +23,7 @@ from libs.stream.batch import (
     needs_of,
     own_input,
 )
-from libs.stream.desk import Desk, NotServing
+from libs.stream.desk import Desk, NotServing, answer_if_waiting
 from libs.stream.egress import Egress, Sender
 from libs.stream.journal import Changes, Fenced, Journal, JournalAway, Resume, Unsaveable
 from libs.stream.limits import Limits, Readiness, lag_of
@@ -252,11 +252,13 @@ class Worker:
         await self._publisher.room(self.limits.unsent_records)
         now = self.now
         inputs = self._accepted(records)
-        commands = await self._desk.take(self.limits.batch_inputs, self._journal, self._resume.parked_keys)
-        inputs += [asked.item for asked in commands]
+        due: list[Due] = []
         if self._resume.next_due is not None and self._resume.next_due <= now:
             due, self._resume.next_due = await self._journal.due(now, self.limits.timers_per_batch)
-            inputs += [own_input(message) for message in due]
+        # Nothing may fail between here and the decision but what puts commands back: nobody else remembers them.
+        commands = await self._desk.take(self.limits.batch_inputs, self._journal, self._resume.parked_keys)
+        inputs += [asked.item for asked in commands]
+        inputs += [own_input(message) for message in due]
         deliveries = self._desk.take_deliveries()
         inputs += [own_input(message) for message, _ in deliveries]
         try:
@@ -269,12 +271,13 @@ class Worker:
             if not done.done():
                 done.set_result(None)
         redrives = self._desk.take_redrives()
-        for key, answer in redrives:
-            try:
-                answer.set_result(await self._redrive(key))
-            except JournalAway as error:
-                answer.set_exception(NotServing(str(error)))
-                raise
+        try:
+            for key, answer in redrives:
+                answer_if_waiting(answer, await self._redrive(key))
+        except BaseException as error:
+            for _, answer in redrives:
+                answer_if_waiting(answer, NotServing(repr(error)))
+            raise
         return bool(inputs or redrives)
 
     def _accepted(self, records: Sequence[Record]) -> list[Input]:

@@ -17,8 +17,8 @@ PARTITIONS = 4
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[PostgresServer]:
-    """A real Postgres for the length of the test session."""
-    with running_postgres() as server:
+    """A real Postgres for the length of the test session; it need not survive the machine, so it does not sync."""
+    with running_postgres(settings={"fsync": "off", "full_page_writes": "off"}) as server:
         yield server
 
 

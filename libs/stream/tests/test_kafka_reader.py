@@ -9,7 +9,7 @@ import pytest
 from aiokafka.errors import KafkaConnectionError
 
 from libs.stream.kafka import KafkaLog
-from libs.stream.log import FetchFailed, Outgoing
+from libs.stream.log import FetchFailed, Outgoing, PublishFailed
 
 pytestmark = pytest.mark.kafka
 NUMBERS = itertools.count(1)
@@ -79,3 +79,44 @@ async def test_two_who_ask_at_once_share_one_consumer(mock_bootstrap: str) -> No
         assert found._consumer is first
     finally:
         await found.close()
+
+
+async def cancelled(*_: Any, **__: Any) -> Any:
+    raise asyncio.CancelledError
+
+
+async def test_a_cancellation_that_nobody_asked_for_is_a_failure(log: tuple[KafkaLog, str]) -> None:
+    found, topic = log
+    found._producer.send_batch = cancelled
+    with pytest.raises(PublishFailed):
+        await found.publish([out(topic, 2)])
+    found._consumer.getmany = cancelled
+    with pytest.raises(FetchFailed):
+        await found.fetch(10, 100)
+    found._consumer.end_offsets = cancelled
+    with pytest.raises(FetchFailed):
+        await found.ends([(topic, 0)])
+
+
+async def test_a_client_that_cannot_even_stop_does_no_harm(log: tuple[KafkaLog, str]) -> None:
+    found, topic = log
+    consumer, producer = found._consumer, found._producer
+    stops = [consumer.stop, producer.stop]
+    consumer.stop = producer.stop = cancelled
+    consumer.end_offsets = failing
+    with pytest.raises(FetchFailed):
+        await found.ends([(topic, 0)])
+    await found.reset_publishing()
+    assert await found.ends([(topic, 0)]) == {(topic, 0): 1}
+    await found.publish([out(topic, 2)])
+    for stop in stops:
+        await stop()
+
+
+async def test_whoever_is_really_cancelled_stays_so(log: tuple[KafkaLog, str]) -> None:
+    found, _ = log
+    task = asyncio.create_task(found.fetch(10, 60_000))
+    await asyncio.sleep(0.05)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task

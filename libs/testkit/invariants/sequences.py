@@ -84,7 +84,7 @@ class Sequences:
         stops = self._stops.get(place)
         while stops and record.offset >= stops[-1][0]:
             self._note_reader(place, stops.pop()[1])
-        headers = dict(record.headers)
+        headers = {name: value or b"" for name, value in record.headers}
         source = headers.get(envelope.HEADER_SOURCE, b"").decode("ascii", "replace")
         number = headers.get(envelope.HEADER_ID, b"")
         kind = headers.get(envelope.HEADER_TYPE, b"")

@@ -46,6 +46,18 @@ class Heard(Row, kw_only=True):
     decided: list[datetime] = []
     woken: int = 0
     told: list[str] = []
+    remarks: int = 0
+
+
+class Remark(Command, frozen=True, kw_only=True):
+    """Say something about an order, beside what is heard of it."""
+
+    order_id: str
+
+    @property
+    def key(self) -> str:
+        """The order."""
+        return self.order_id
 
 
 class Switch(Row, kw_only=True):
@@ -117,6 +129,14 @@ def hear(event: OrderCancelRequested, state: State, now: datetime) -> list[Outpu
     ]
 
 
+def remark(command: Remark, state: State, now: datetime) -> list[Output]:
+    """Count the remark."""
+    row = state.get(Heard, command.order_id) or Heard(order_id=command.order_id)
+    row.remarks += 1
+    state.put(row)
+    return [Reply(body={"remarks": row.remarks})]
+
+
 def turn_on(command: TurnOn, state: State, now: datetime) -> list[Output]:
     """Let fragile messages be decided."""
     state.put(Switch(name=FRAGILE))
@@ -176,6 +196,7 @@ SECOND = Handlers(
     service="risk",
     on={
         OrderCancelRequested: On(hear, needs=lambda e: {Heard: [(e.order_id,)], Switch: [(FRAGILE,)]}),
+        Remark: On(remark, needs=lambda c: {Heard: [(c.order_id,)]}),
         TurnOn: On(turn_on, needs=lambda c: {Switch: [(FRAGILE,)]}),
     },
     timers={"later": On(wake, needs=lambda d: {Heard: [(d.key,)]})},
@@ -211,6 +232,7 @@ class Chain:
         self.fragile = dice.random() < 0.25
         self.shards = dice.choice((1, 1, 2)) if world.cluster.partitions > 1 else 1
         self.asked = 0
+        self.remarks = 0
         self.more = False
 
     def begin(self) -> None:
@@ -248,6 +270,9 @@ class Chain:
             fragile = self.fragile and dice.random() < 0.3
             self.asked += len(orders)
             await self.world.ask("ingestion", Ask(orders=orders, fragile=fragile), f"c{name}/{n}")
+            if dice.random() < 0.5:
+                reply = await self.world.ask("risk", Remark(order_id=orders[0]), f"c{name}/{n}")
+                self.remarks += reply.status == 200
             if dice.random() < 0.1:
                 await self.world.ask("ingestion", Ask(orders=orders, fragile=fragile), f"c{name}/{n}")
 
@@ -295,6 +320,9 @@ class Chain:
                     world.fail(f"{order_id}: {what} {found}, asked were {count}")
             if not heard.woken or second.timers:
                 world.fail(f"{order_id} was woken {heard.woken} times, {len(second.timers)} timers are left")
+        remarks = sum(row.remarks for row in second.all_rows(Heard))
+        if remarks != self.remarks:
+            world.fail(f"{self.remarks} remarks were taken, {remarks} are counted")
         units = sum(row.units for row in third.all_rows(Bucket))
         expected_units = sum(len(set(buckets_of(o, str(n)))) for o, c in asked.items() for n in range(1, c + 1))
         if units != expected_units:
