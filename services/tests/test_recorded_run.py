@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,7 @@ pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 ROOT = Path(__file__).resolve().parents[2]
 COMMAND_LIMIT_S = 120
 WAIT_LIMIT_S = 30.0
+ORDERS = 20
 
 
 async def again(stack: Path, *words: str) -> tuple[int, str]:
@@ -38,7 +40,7 @@ async def again(stack: Path, *words: str) -> tuple[int, str]:
 async def played(merchant: Merchant, stack: Path) -> str:
     """A SKU with orders in several stages behind it."""
     await merchant.define_stock("AGAIN-1", {"CD": 30}, weight_grams=100, cost=900)
-    bodies = [order_body(f"again-{n}", {"AGAIN-1": 1 + n % 3}) for n in range(20)]
+    bodies = [order_body(f"again-{n}", {"AGAIN-1": 1 + n % 3}) for n in range(ORDERS)]
     await asyncio.gather(*[merchant.webhook(f"msg_again_{n}", body) for n, body in enumerate(bodies)])
     await merchant.webhook("msg_again_cancel", {"type": "order.cancelled", "platform_order_id": "again-3"})
     async with asyncio.timeout(WAIT_LIMIT_S):
@@ -61,7 +63,10 @@ async def test_changed_parameters_name_the_orders_that_would_differ(played: str,
     changed.write_text(json.dumps({"parameters": {"signature_unit_price_limit": 100}}), "utf-8")
     status, said = await again(stack, "replay", "risk", "--with", str(changed))
     assert status == 0, said
-    assert "own.demo.again-0: batch" in said
+    otherwise = re.search(r"risk: (\d+) orders would come out otherwise", said)
+    assert otherwise is not None, said
+    assert int(otherwise.group(1)) >= ORDERS
+    assert "would be OrderCleared" in said
     assert "signature_on_delivery" in said
 
 
