@@ -13,6 +13,9 @@ from contracts.topics import Topic
 REQUEST_TIMEOUT_MS = 10_000
 LEADERS_TIMEOUT_S = 20.0
 POLL_S = 0.05
+# A broker refuses records from more than an hour ahead, unless it is told not to. A service's time never goes back:
+# after a clock was that wrong once, what it committed could not be published until the world had caught up.
+FROM_ANY_TIME = {"message.timestamp.after.max.ms": str(2**63 - 1)}
 
 
 @asynccontextmanager
@@ -27,7 +30,9 @@ async def _admin(bootstrap: str) -> AsyncIterator[Any]:
 
 async def create_topics(bootstrap: str, topics: Sequence[Topic], partitions: int, replication: int) -> None:
     """Create what is missing and wait until every partition has a leader; existing topics are left as they are."""
-    settings = {t.name: {"retention.ms": str(t.retention_ms), "cleanup.policy": "delete"} for t in topics}
+    settings = {
+        t.name: {"retention.ms": str(t.retention_ms), "cleanup.policy": "delete", **FROM_ANY_TIME} for t in topics
+    }
     await create_plain_topics(bootstrap, settings, partitions, replication)
 
 

@@ -24,7 +24,7 @@ from loadtests.chaos.load import Load
 from loadtests.chaos.people import People
 from loadtests.chaos.report import Run, show, write_json
 from loadtests.chaos.rig import Rig
-from loadtests.chaos.schedule import FULL_RUN_MINUTES, KINDS, faults, missing, points
+from loadtests.chaos.schedule import KINDS, KINDS_MINUTES, faults, missing, points
 from loadtests.chaos.told import Notebook
 from loadtests.chaos.verdict import Verdict, reach_verdict
 
@@ -70,7 +70,7 @@ async def play(rig: Rig, chosen: argparse.Namespace) -> Run:
     people = People(clients, random.Random(chosen.seed + 2))
     health = Health(clients, prefix)
     schedule = faults(chosen.seed, chosen.only)
-    full = chosen.minutes >= FULL_RUN_MINUTES
+    full = chosen.minutes >= KINDS_MINUTES
     driver = Driver(rig, health, schedule, len(points(chosen.only)) if full else len(chosen.only), say)
     took: dict[str, float] = {}
     began_s = time.monotonic()

@@ -13,7 +13,7 @@ from loadtests.chaos.rig import Rig
 from loadtests.chaos.schedule import Fault, points
 
 WELL_AGAIN_LIMIT_S = 120.0
-AT_ONCE_LIMIT = 4
+AT_ONCE_LIMIT = 5
 FIRST_GUESS_S = 9.0
 AT_LEAST_S = 0.2
 

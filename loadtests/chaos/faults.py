@@ -22,8 +22,8 @@ FULL_AT_LEAST_S, FULL_AT_MOST_S = 2.0, 12.0
 NO_SPACE = b"No space left on device"
 RESET_ROUNDS_LIMIT, RESET_PAUSE_S = 4, 0.3
 RESET_LIMIT_S = 10.0
-# Seconds by which a clock is moved at most; beyond five minutes signatures count as stale, claims expire at fifteen.
-JUMP_LEAST_S, JUMP_MOST_S = 1.0, 1_200.0
+# Beyond five minutes signatures count as stale, beyond fifteen claims expire, beyond an hour Kafka minds by default.
+JUMP_LEAST_S, JUMP_MOST_S = 1.0, 10_800.0
 
 
 async def inflict(rig: Rig, fault: Fault) -> bool:

@@ -20,7 +20,8 @@ TARGETS: Mapping[str, tuple[str, ...]] = {
 KINDS = tuple(TARGETS)
 LEASE_S = 3.0
 HITS_OF_A_KIND = 5
-FULL_RUN_MINUTES = 5
+# From so many minutes on a run must hit every kind five times, and from so many every point of every kind.
+KINDS_MINUTES, POINTS_MINUTES = 5, 10
 
 
 @dataclass(frozen=True)
@@ -72,13 +73,13 @@ def _fault(kind: str, target: str, dice: random.Random) -> Fault:
 
 def missing(hits: Mapping[str, int], minutes: float, kinds: Collection[str] = KINDS) -> list[str]:
     """Say what a run of this length had to hit and did not."""
-    wanted = HITS_OF_A_KIND if minutes >= FULL_RUN_MINUTES else max(1, int(minutes))
+    wanted = HITS_OF_A_KIND if minutes >= KINDS_MINUTES else max(1, int(minutes))
     lacking = []
     for kind in kinds:
         names = points([kind])
         count = sum(hits.get(name, 0) for name in names)
         if count < wanted:
             lacking.append(f"{kind}: {count} of {wanted}")
-        elif minutes >= FULL_RUN_MINUTES:
+        elif minutes >= POINTS_MINUTES:
             lacking.extend(f"{name}: never" for name in names if not hits.get(name))
     return lacking

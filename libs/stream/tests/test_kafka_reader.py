@@ -2,12 +2,14 @@
 
 import asyncio
 import itertools
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from aiokafka.errors import KafkaConnectionError
 
+from contracts.topics import RISK
 from libs.stream.kafka import KafkaLog
 from libs.stream.log import FetchFailed, Outgoing, PublishFailed
 
@@ -120,3 +122,13 @@ async def test_whoever_is_really_cancelled_stays_so(log: tuple[KafkaLog, str]) -
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+async def test_what_a_wrong_clock_dated_is_published_all_the_same(fresh_topics: str) -> None:
+    found = KafkaLog(fresh_topics, "writer")
+    in_a_day_ms = int(time.time() * 1000) + 24 * 3600 * 1000
+    try:
+        await found.publish([out(RISK.name, 1)._replace(timestamp_ms=in_a_day_ms)])
+        assert (await found.ends([(RISK.name, 0)])) == {(RISK.name, 0): 1}
+    finally:
+        await found.close()
