@@ -4,7 +4,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PACKAGES := contracts libs services deploy demo modelcheck simulation loadtests
+PACKAGES := contracts libs services deploy demo modelcheck simulation simulators loadtests
 WITH_STACK := set -a; . .ordo/local.env; set +a;
 PYTEST := $(BIN)/python -m pytest
 

@@ -24,6 +24,7 @@ from libs.runtime.http import REFUSALS, BodyLimit, Problem, install_problem_hand
 from libs.runtime.migrate import sqlalchemy_url
 from libs.runtime.protocol import GuardedProtocol
 from libs.runtime.settings import ServiceSettings
+from libs.stream.companions import Companion
 from libs.stream.egress import Sender
 from libs.stream.kafka import KafkaLog
 from libs.stream.limits import Limits
@@ -72,14 +73,18 @@ class Parts:
 
 @dataclass(frozen=True)
 class Service:
-    """A service as its `app.py` declares it; `uploads` are paths that may take larger bodies."""
+    """A service as its `app.py` declares it.
+
+    `uploads` are paths that may take larger bodies; `companions` run beside the worker while it holds its lease.
+    """
 
     name: str
     settings: ServiceSettings
     handlers: Handlers
     tables: Tables
     routers: Callable[[Parts], Sequence[APIRouter]]
-    senders: Callable[[Vault | None], Mapping[str, Sender]] | None = None
+    senders: Callable[[Parts], Mapping[str, Sender]] | None = None
+    companions: Callable[[Parts], Sequence[Companion]] | None = None
     vault: bool = False
     uploads: tuple[str, ...] = ()
     title: str = ""
@@ -176,13 +181,14 @@ def assemble(service: Service, log: Log | None = None) -> Running:
         linger_ms=settings.linger_ms,
         lease_ms=settings.lease_ms,
     )
+    senders: dict[str, Sender] = {}
     worker = Worker(
         service.handlers,
         journal,
         log,
         owner=f"{socket.gethostname()}/{os.getpid()}/{utc_now().timestamp()}",
         clock=utc_now,
-        senders=service.senders(vault) if service.senders else {},
+        senders=senders,
         limits=limits,
         shard=settings.shard,
         shards=settings.shards,
@@ -200,6 +206,9 @@ def assemble(service: Service, log: Log | None = None) -> Running:
         },
     )
     parts = Parts(settings, Auth(settings), worker, engine, vault)
+    # Senders and companions submit commands like anybody else, so they can only be built once there is a worker.
+    senders.update(service.senders(parts) if service.senders else {})
+    worker.companions = service.companions(parts) if service.companions else ()
     return Running(service, worker, application(service, parts), parts, log, journal)
 
 

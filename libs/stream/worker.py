@@ -23,6 +23,7 @@ from libs.stream.batch import (
     needs_of,
     own_input,
 )
+from libs.stream.companions import Companion, accompany
 from libs.stream.desk import Desk, NotServing, answer_if_waiting
 from libs.stream.egress import Egress, Sender
 from libs.stream.journal import Changes, Fenced, Journal, JournalAway, Resume, Unsaveable
@@ -66,6 +67,7 @@ class Worker:
         self._beginnings: dict[Place, int] = {}
         self._last_lag_ms = 0
         self._publisher = Publisher(log, self._acked, self._publish_failed)
+        self.companions: Sequence[Companion] = ()
         self._egress = Egress(self.service, journal, senders or {}, self._desk.deliver, clock)
         self._resume = Resume(epoch=0, batch_no=0, decided_at=clock())
         self._writer = Writer(self.service, shard, 1, 1, {})
@@ -149,6 +151,7 @@ class Worker:
             helpers.append(asyncio.create_task(self._egress.run()))
             self._halted = ""
             self._serving = True
+            helpers += [asyncio.create_task(accompany(self.service, each)) for each in self.companions]
             self._line.info("serving", epoch=self._resume.epoch, batch_no=self._resume.batch_no)
             await self._work(helpers)
             with suppress(TimeoutError):

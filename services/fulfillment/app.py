@@ -4,10 +4,9 @@ from collections.abc import Mapping
 
 import httpx
 
-from libs.runtime.service import Service
+from libs.runtime.service import Parts, Service
 from libs.senders.standard_webhooks import StandardWebhookSender
 from libs.stream.egress import Sender
-from libs.vault import Vault
 from services.fulfillment import api, handlers, store
 from services.fulfillment.domain import WMS, Tolerance
 from services.fulfillment.settings import Settings
@@ -16,7 +15,7 @@ from services.fulfillment.settings import Settings
 def build(settings: Settings) -> Service:
     """Return the service, ready to run."""
 
-    def senders(vault: Vault | None) -> Mapping[str, Sender]:
+    def senders(parts: Parts) -> Mapping[str, Sender]:
         if not settings.wms_url:
             return {}
         secret = settings.wms_secret.get_secret_value()

@@ -33,15 +33,14 @@ def build(settings: Settings) -> Service:
         handlers=handlers.handlers(limits),
         tables=store.TABLES,
         routers=api.routers,
-        senders=lambda vault: senders(settings, vault),
+        senders=lambda parts: senders(settings, parts.require_vault()),
         vault=True,
         title="Ordo notification 通知",
     )
 
 
-def senders(settings: Settings, vault: Vault | None) -> Mapping[str, Sender]:
+def senders(settings: Settings, vault: Vault) -> Mapping[str, Sender]:
     """Return the sender of each destination."""
-    assert vault is not None, "notification is built with the vault"
     opened = opener(vault)
     sink = SinkSender(
         path=settings.sink_path,

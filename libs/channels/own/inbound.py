@@ -13,6 +13,7 @@ from libs.channels.refusals import OrderRefused
 
 ORDER_PLACED = "order.placed"
 ORDER_CANCELLED = "order.cancelled"
+REFUND_REQUESTED = "order.refund_requested"
 BODY_LIMIT_BYTES = 1024 * 1024
 LINES_LIMIT = 2000
 LINE_DISCOUNTS_LIMIT = 20
@@ -99,6 +100,18 @@ class Cancellation(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_o
     platform_order_id: OrderNumber
     reason: Annotated[str, Meta(max_length=200)] = ""
     cancelled_at: Moment | None = None
+
+
+class Refund(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True, gc=False):
+    """The buyer wants money back, of the whole order or of a part of it."""
+
+    type: Literal["order.refund_requested"]
+    platform_order_id: OrderNumber
+    refund_id: Code
+    amount: Price
+    after_shipping: bool = False
+    reason: Annotated[str, Meta(max_length=200)] = ""
+    requested_at: Moment | None = None
 
 
 class _Kind(msgspec.Struct, gc=False):

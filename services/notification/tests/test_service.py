@@ -75,14 +75,13 @@ class Stack:
         )
         self.vault = Vault(dsn, self.settings.master_key)
         self.journal = PostgresJournal(dsn, "notification", store.TABLES)
-        assert service.senders is not None
         self.worker = Worker(
             service.handlers,
             self.journal,
             MemoryLog(self.cluster),
             owner="test",
             clock=now,
-            senders=service.senders(self.vault),
+            senders=app.senders(self.settings, self.vault),
         )
         web = FastAPI()
         install_problem_handlers(web)

@@ -1,0 +1,1 @@
+"""Doubles of the platforms: standalone programs that share no code with the connectors."""
