@@ -16,6 +16,8 @@ from libs.runtime.clock import utc_now
 
 CALL_TIMEOUT_S = 15.0
 CONNECTIONS_LIMIT = 40
+# A service that has just lost its lease, its database or its schema to a rebuild says 503 for a moment.
+AWAY_LIMIT_S, AWAY_PAUSE_S = 20.0, 0.2
 
 
 def read_env(path: Path) -> dict[str, str]:
@@ -72,10 +74,16 @@ class Merchant:
             return await self.http.post(self.url("ingestion", f"/webhooks/own/{shop}"), content=raw, headers=headers)
 
     async def operate(self, method: str, service: str, path: str, key: str, body: Any = None) -> httpx.Response:
-        """Send an operator's command."""
+        """Send an operator's command, again under its key while the service says that it is not serving."""
         role = "reviewer" if service == "risk" and path.startswith("/holds") else "operator"
         headers = {**self.bearer(role), "Idempotency-Key": key}
-        return await self.http.request(method, self.url(service, path), json=body, headers=headers)
+        loop = asyncio.get_running_loop()
+        until = loop.time() + AWAY_LIMIT_S
+        while True:
+            answer = await self.http.request(method, self.url(service, path), json=body, headers=headers)
+            if answer.status_code != 503 or loop.time() > until:
+                return answer
+            await asyncio.sleep(AWAY_PAUSE_S)
 
     async def read(self, service: str, path: str, **query: Any) -> Any:
         """Return what a service answers an operator's GET; raises for anything but success."""

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,10 @@ def test_a_process_is_told_from_any_other_with_its_id() -> None:
     mark = start_mark(process.pid)
     assert mark is not None
     assert is_same_process(process.pid, mark)
+    # While a process is between fork and exec it has no command line.
+    deadline = time.monotonic() + 5
+    while not command_line(process.pid) and time.monotonic() < deadline:
+        time.sleep(0.01)
     assert command_line(process.pid) == "sleep 60"
     assert not signal_if_same(process.pid, mark + "0", signal.SIGKILL)
     assert process.poll() is None
