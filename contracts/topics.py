@@ -74,7 +74,7 @@ SHIPMENTS = Topic(
 STOCK_LEVELS = Topic(
     "ordo.stock-levels.v1",
     "inventory",
-    ("ingestion", "notification", "tower"),
+    ("ingestion", "notification"),
     (stock_levels.StockLevelChanged, stock_levels.SafetyLineCrossed, stock_levels.InboundExpected),
     THIRTY_DAYS_MS,
 )

@@ -17,11 +17,9 @@ from contracts.envelope import Event
 from contracts.topics import EVENT_TYPES, TOPIC_OF
 from libs.decide import Command, Due, Handlers, Needs, Row, State, key_of
 from libs.stream.batch import (
-    Acceptance,
     Input,
     Poisoned,
     Writer,
-    accept,
     changes_of,
     decide,
     more_needs_of,
@@ -29,6 +27,7 @@ from libs.stream.batch import (
 )
 from libs.stream.journal import Changes
 from libs.stream.log import Record
+from libs.stream.reader import Acceptance, Reader
 from modelcheck.interning import Book
 
 R = TypeVar("R", bound=Row)
@@ -221,7 +220,7 @@ class Service:
         )
         twice = [Record(topic.name, 0, offset, 0, event.key.encode(), body, headers) for offset in (0, 1)]
         counts = Acceptance()
-        found = accept(self.handlers, twice, {}, lambda _: 0, counts)
+        found = Reader(self.handlers).accept(twice, {}, lambda _: 0, counts)
         self.counts.redelivered += 1
         if counts.accepted != 1 or counts.repeated != 1 or found[1].message is not None:
             raise Broken("a redelivered record is dropped", f"{self.name} took {kind} {counts.accepted} times")

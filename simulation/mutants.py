@@ -13,16 +13,18 @@ import msgspec
 from contracts.topics import POSITION
 from libs.decide import Delivered, Handlers, Key, Needs, On, Output, Row, State, key_of
 from libs.stream import desk, egress, worker
-from libs.stream.batch import Acceptance, Input, accept
+from libs.stream.batch import Input
 from libs.stream.journal import Answered, Changes, Head, Resume
 from libs.stream.log import Outgoing, Place, PublishFailed, Record
 from libs.stream.publisher import Publisher
+from libs.stream.reader import Acceptance, Reader
 from libs.stream.worker import Worker
 from libs.testkit.simulation.cluster import SimLog, stream_of
 from libs.testkit.simulation.database import SimJournal
 from libs.testkit.simulation.world import Parts
 
 Seqs = dict[tuple[str, int, str], int]
+_accept = Reader.accept
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ class Mutant:
 
 
 def accept_any_later(
-    handlers: Handlers, records: Sequence[Record], seqs: Seqs, base: Callable[[Place], int], counts: Acceptance
+    reader: Reader, records: Sequence[Record], seqs: Seqs, base: Callable[[Place], int], counts: Acceptance
 ) -> list[Input]:
     """Accept every number greater than the last: a gap is passed over, and what fills it later is dropped."""
     inputs = []
@@ -58,38 +60,38 @@ def accept_any_later(
         (source, topic, part), seq = stream_of(record)
         if seq > seqs.get((topic, part, source), 0):
             seqs[(topic, part, source)] = seq - 1
-        inputs += accept(handlers, [record], seqs, base, counts)
+        inputs += _accept(reader, [record], seqs, base, counts)
     return inputs
 
 
 def accept_everything(
-    handlers: Handlers, records: Sequence[Record], seqs: Seqs, base: Callable[[Place], int], counts: Acceptance
+    reader: Reader, records: Sequence[Record], seqs: Seqs, base: Callable[[Place], int], counts: Acceptance
 ) -> list[Input]:
     """Accept repeats too."""
     inputs = []
     for record in sorted(records, key=lambda r: (POSITION[r.topic], r.partition, r.offset)):
         (source, topic, part), seq = stream_of(record)
         seqs[(topic, part, source)] = seq - 1
-        inputs += accept(handlers, [record], seqs, base, counts)
+        inputs += _accept(reader, [record], seqs, base, counts)
     return inputs
 
 
 def accept_first_as_base(
-    handlers: Handlers, records: Sequence[Record], seqs: Seqs, base: Callable[[Place], int], counts: Acceptance
+    reader: Reader, records: Sequence[Record], seqs: Seqs, base: Callable[[Place], int], counts: Acceptance
 ) -> list[Input]:
     """Take the first record of a log as the reader's base, whatever its number."""
     for record in records:
         (source, topic, part), seq = stream_of(record)
         if record.offset == base((topic, part)):
             seqs.setdefault((topic, part, source), seq - 1)
-    return accept(handlers, records, seqs, base, counts)
+    return _accept(reader, records, seqs, base, counts)
 
 
 def accept_in_silence(
-    handlers: Handlers, records: Sequence[Record], seqs: Seqs, base: Callable[[Place], int], counts: Acceptance
+    reader: Reader, records: Sequence[Record], seqs: Seqs, base: Callable[[Place], int], counts: Acceptance
 ) -> list[Input]:
     """Say nothing of gaps."""
-    inputs = accept(handlers, records, seqs, base, counts)
+    inputs = _accept(reader, records, seqs, base, counts)
     counts.gaps = 0
     return inputs
 
@@ -283,10 +285,10 @@ def keep_deliveries(_: desk.Desk) -> None:
 
 
 MUTANTS: tuple[Mutant, ...] = (
-    Mutant("dedupe by seq > last", patches=((worker, "accept", accept_any_later),)),
-    Mutant("no dedupe", patches=((worker, "accept", accept_everything),)),
-    Mutant("the first record is the base", patches=((worker, "accept", accept_first_as_base),)),
-    Mutant("losses make no alarm", Parts(log=ResetToEnd), ((worker, "accept", accept_in_silence),)),
+    Mutant("dedupe by seq > last", patches=((Reader, "accept", accept_any_later),)),
+    Mutant("no dedupe", patches=((Reader, "accept", accept_everything),)),
+    Mutant("the first record is the base", patches=((Reader, "accept", accept_first_as_base),)),
+    Mutant("losses make no alarm", Parts(log=ResetToEnd), ((Reader, "accept", accept_in_silence),)),
     Mutant("a failed publish is skipped", patches=((worker, "Publisher", SkippingPublisher),)),
     Mutant("the cursor runs ahead of the acknowledged prefix", patches=((worker, "Publisher", HopefulPublisher),)),
     Mutant("publish before commit", Parts(journal=PublishFirst)),

@@ -1,6 +1,7 @@
 """The rows one batch may look at and change, loaded before the first decision and saved after the last."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from operator import attrgetter
 from typing import Any, ClassVar, TypeVar, cast
 
 import msgspec
@@ -36,7 +37,21 @@ def key_fields(table: type[Row]) -> tuple[str, ...]:
 
 def key_of(row: Row) -> Key:
     """Return the key of a row."""
-    return tuple([getattr(row, name) for name in row.row_key])
+    kind = type(row)
+    return (_key_getters.get(kind) or _key_getter(kind))(row)
+
+
+def _key_getter(kind: type[Row]) -> Callable[[Row], Key]:
+    names = kind.row_key
+    if len(names) == 1:
+        one = attrgetter(names[0])
+        _key_getters[kind] = lambda row: (one(row),)
+    else:
+        _key_getters[kind] = attrgetter(*names)
+    return _key_getters[kind]
+
+
+_key_getters: dict[type[Row], Callable[[Row], Key]] = {}
 
 
 def merge_needs(all_needs: Iterable[Needs]) -> dict[type[Row], set[Key]]:
@@ -91,8 +106,12 @@ class State:
         """Save `row` (new or changed) with this batch."""
         key = key_of(row)
         table = type(row)
-        self._loaded.setdefault(table, {})[key] = row
-        self._dirty.setdefault(table, {})[key] = row
+        try:
+            self._loaded[table][key] = row
+            self._dirty[table][key] = row
+        except KeyError:
+            self._loaded.setdefault(table, {})[key] = row
+            self._dirty.setdefault(table, {})[key] = row
 
     def delete(self, row: Row) -> None:
         """Remove `row` with this batch."""

@@ -179,6 +179,8 @@ def assemble(service: Service, log: Log | None = None) -> Running:
         batch_inputs=settings.batch_inputs,
         queue_commands=settings.queue_commands,
         linger_ms=settings.linger_ms,
+        rests=settings.rests,
+        rest_limit_ms=settings.rest_limit_ms,
         lease_ms=settings.lease_ms,
     )
     senders: dict[str, Sender] = {}

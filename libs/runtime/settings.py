@@ -28,9 +28,13 @@ class ServiceSettings(BaseSettings):
         4, validation_alias="ORDO_PARTITIONS", ge=1, description="of every topic, when it is created"
     )
     replication: int = Field(1, validation_alias="ORDO_REPLICATION", ge=1)
-    batch_inputs: int = Field(500, validation_alias="ORDO_BATCH_INPUTS", ge=1)
+    batch_inputs: int = Field(1_000, validation_alias="ORDO_BATCH_INPUTS", ge=1)
     queue_commands: int = Field(2_000, validation_alias="ORDO_QUEUE_COMMANDS", ge=1)
     linger_ms: int = Field(2, validation_alias="ORDO_LINGER_MS", ge=0)
+    rests: float = Field(
+        4.0, validation_alias="ORDO_RESTS", ge=0, description="a busy worker begins batches so many durations apart"
+    )
+    rest_limit_ms: int = Field(250, validation_alias="ORDO_REST_LIMIT_MS", ge=0)
     lease_ms: int = Field(3_000, validation_alias="ORDO_LEASE_MS", ge=500)
 
     @staticmethod

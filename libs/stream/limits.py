@@ -10,12 +10,14 @@ from libs.stream.log import FetchFailed, Log, Place
 class Limits:
     """The bounds of one worker."""
 
-    batch_inputs: int = 500
+    batch_inputs: int = 1_000
     queue_commands: int = 2_000
     timers_per_batch: int = 200
     unsent_records: int = 50_000
     fetch_timeout_ms: int = 500
     linger_ms: int = 2
+    rests: float = 4.0
+    rest_limit_ms: int = 250
     lease_ms: int = 3_000
     answer_timeout_ms: int = 10_000
     retry_first_ms: int = 100

@@ -1,5 +1,8 @@
 """Which partition a key lives in: frozen here, because sequences are counted per partition by the writer itself."""
 
+from functools import lru_cache
+
+KEYS_REMEMBERED = 20_000
 _SEED = 0x9747B28C
 _M = 0x5BD1E995
 _MASK = 0xFFFFFFFF
@@ -26,6 +29,7 @@ def murmur2(data: bytes) -> int:
     return h ^ (h >> 15)
 
 
+@lru_cache(maxsize=KEYS_REMEMBERED)
 def partition_of(key: bytes, partitions: int) -> int:
     """Return the partition of `key` among `partitions`, as Kafka's default partitioner would."""
     return (murmur2(key) & 0x7FFFFFFF) % partitions

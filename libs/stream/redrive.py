@@ -3,8 +3,9 @@
 from collections.abc import Awaitable, Callable
 
 from libs.decide import Handlers, Reply, problem
-from libs.stream.batch import ERROR_TEXT_LIMIT, Input, Poisoned, redriven
+from libs.stream.batch import ERROR_TEXT_LIMIT, Input, Poisoned
 from libs.stream.journal import Journal, Unsaveable
+from libs.stream.reader import redriven
 
 
 async def redrive(key: str, handlers: Handlers, journal: Journal, again: Callable[[Input], Awaitable[None]]) -> Reply:

@@ -9,19 +9,17 @@ import msgspec
 
 from libs.decide import Command, Delivered, Due, Handlers, Needs, State
 from libs.stream.batch import (
-    Acceptance,
     Input,
     Writer,
-    accept,
     changes_of,
     decide,
     more_needs_of,
     needs_of,
     own_input,
-    redriven,
 )
 from libs.stream.journal import Changes, Head, Journal
 from libs.stream.log import Log, Place, Record
+from libs.stream.reader import Acceptance, Reader, redriven
 
 FETCH_RECORDS = 2_000
 FETCH_TIMEOUT_MS = 1_000
@@ -76,6 +74,9 @@ class Replay:
     _held: dict[Place, list[Record]] = field(default_factory=dict)
     _heads: dict[Place, Head] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        self._reader = Reader(self.handlers)
+
     async def start(self, firsts: dict[Place, int]) -> None:
         """Read the log from the first offsets the service ever read, and take the empty journal."""
         self._firsts = dict(firsts)
@@ -112,7 +113,7 @@ class Replay:
         records: list[Record] = []
         for place, first, last in batch.reads:
             records += await self._records(place, first, last)
-        inputs = accept(self.handlers, records, self._seqs, self._firsts.__getitem__, Acceptance())
+        inputs = self._reader.accept(records, self._seqs, self._firsts.__getitem__, Acceptance())
         inputs += [self._command(command) for command in batch.commands]
         for kind, key, at in batch.inputs.get("timers", []):
             inputs.append(own_input(Due(kind=kind, key=key, at=msgspec.convert(at, datetime))))

@@ -4,6 +4,7 @@ import types
 import typing
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -45,13 +46,19 @@ class RowCodec:
         ]
         self.types_by_column = dict(zip(self.columns, self.types, strict=True))
         self._encode_json = msgspec.json.Encoder().encode
+        # With one name alone attrgetter gives no tuple.
+        one = attrgetter(*self.columns)
+        self._values: Callable[[Row | Entry], Sequence[Any]] = one if len(self.columns) > 1 else lambda row: (one(row),)
 
-    def values(self, row: Row | Entry) -> list[Any]:
+    def values(self, row: Row | Entry) -> Sequence[Any]:
         """Return a row's column values in order, jsonb ones as JSON bytes."""
-        values = [getattr(row, name) for name in self.columns]
+        values = self._values(row)
+        if not self._json_places:
+            return values
+        changed = list(values)
         for i, _ in self._json_places:
-            values[i] = self._encode_json(values[i])
-        return values
+            changed[i] = self._encode_json(changed[i])
+        return changed
 
     def row(self, record: Sequence[Any]) -> Any:
         """Return the Struct of a record that holds the columns in order."""

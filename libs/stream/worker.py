@@ -12,11 +12,9 @@ from contracts.topics import PARKED, TOPICS, topics_read_by
 from libs.decide import Command, Due, Handlers, Needs, Reply, State, problem
 from libs.stream import metrics
 from libs.stream.batch import (
-    Acceptance,
     Input,
     Poisoned,
     Writer,
-    accept,
     changes_of,
     decide,
     more_needs_of,
@@ -29,7 +27,9 @@ from libs.stream.egress import Egress, Sender
 from libs.stream.journal import Changes, Fenced, Journal, JournalAway, Resume, Unsaveable
 from libs.stream.limits import Limits, Readiness, lag_of
 from libs.stream.log import FetchFailed, Log, Place, PositionLost, PublishFailed, Record
+from libs.stream.pace import Pace
 from libs.stream.publisher import Publisher, must_run
+from libs.stream.reader import Acceptance, Reader
 from libs.stream.redrive import redrive
 
 
@@ -66,6 +66,7 @@ class Worker:
         self._positions: dict[Place, int] = {}
         self._beginnings: dict[Place, int] = {}
         self._last_lag_ms = 0
+        self._reader = Reader(handlers)
         self._publisher = Publisher(log, self._acked, self._publish_failed)
         self.companions: Sequence[Companion] = ()
         self._egress = Egress(self.service, journal, senders or {}, self._desk.deliver, clock)
@@ -210,6 +211,7 @@ class Worker:
         renew_s = self.limits.lease_ms / 3000
         loop = asyncio.get_running_loop()
         renewed = loop.time()
+        pace = Pace(self.limits.rests, self.limits.linger_ms, self.limits.rest_limit_ms)
         fetching: asyncio.Task[list[Record]] | None = None
         news: asyncio.Task[bool] | None = None
         try:
@@ -226,14 +228,17 @@ class Worker:
                 if fetching.done():
                     records = fetching.result()
                     fetching = None
-                    if records and len(records) < self.limits.batch_inputs:
-                        await asyncio.sleep(self.limits.linger_ms / 1000)
+                if (records or news.done()) and len(records) < self.limits.batch_inputs:
+                    await asyncio.sleep(pace.pause_s(loop.time()))
+                    if records:
                         records += await self._log.fetch(self.limits.batch_inputs - len(records), 0)
                 if news.done():
                     self._desk.news.clear()
                     news = None
+                began = loop.time()
                 if await self._round(records):
                     renewed = loop.time()
+                    pace.note(began, renewed)
                 elif loop.time() - renewed >= renew_s:
                     await self._journal.renew(self.limits.lease_ms, self._writer.heads)
                     renewed = loop.time()
@@ -287,7 +292,7 @@ class Worker:
         if not records:
             return []
         counts = Acceptance()
-        inputs = accept(self.handlers, records, self._resume.seqs, self._beginnings.__getitem__, counts)
+        inputs = self._reader.accept(records, self._resume.seqs, self._beginnings.__getitem__, counts)
         metrics.note_verdicts(self.service, asdict(counts))
         if counts.gaps or counts.refused:
             self._line.error("records out of sequence or not ours", gaps=counts.gaps, refused=counts.refused)

@@ -26,6 +26,7 @@ from services.inventory.domain import (
     Reservation,
     SendTransfer,
     Sku,
+    Telling,
     Transfer,
     Waiting,
     Warehouse,
@@ -41,6 +42,7 @@ def handlers(policy: Policy) -> Handlers:
         needs=partial(_line, limit_orders),
         then=partial(_line_orders, limit_orders),
     )
+    levels = On[Due](domain.tell, needs=lambda due: _TELLING, then=_told)
     return Handlers(
         service="inventory",
         on={
@@ -53,7 +55,7 @@ def handlers(policy: Policy) -> Handlers:
             RouteBlocked: On(domain.block, needs=_order, then=_order_stock),
             ParcelShipped: On(domain.ship, needs=_shipped, then=_order_stock),
             FulfillmentCancelled: On(partial(domain.free, policy=policy), needs=_order, then=_order_stock),
-            DefineSku: On(domain.define_sku, needs=lambda c: {Pool: [(c.sku,)], Sku: [(c.sku,)]}),
+            DefineSku: On(domain.define_sku, needs=lambda c: _pools([c.sku], Sku, [c.sku])),
             DefineWarehouse: On(domain.define_warehouse, needs=lambda c: {Warehouse: [(c.warehouse,)]}),
             ReceiveStock: On(domain.receive, needs=_receipt),
             CountStock: On(domain.count, needs=lambda c: _pools([c.sku], Warehouse, [c.warehouse])),
@@ -61,15 +63,24 @@ def handlers(policy: Policy) -> Handlers:
             SendTransfer: On(domain.send_transfer, needs=_transfer),
             ReceiveTransfer: On(domain.receive_transfer, needs=_arrival, then=_transfer_stock),
         },
-        timers={domain.RETRY: timer, domain.RECHECK: timer},
+        timers={domain.RETRY: timer, domain.RECHECK: timer, domain.LEVELS: levels},
         settle=partial(domain.settle, policy=policy),
-        rows=(Pool, Reservation, Waiting, Sku, Warehouse, Inbound, Transfer),
+        rows=(Pool, Telling, Reservation, Waiting, Sku, Warehouse, Inbound, Transfer),
         entries=(LedgerEntry,),
     )
 
 
+# Wherever a pool may change, its level may have to be told.
+_TELLING: Needs = {Telling: [(domain.LEVELS,)]}
+
+
+def _told(due: Due, state: State) -> Needs:
+    telling = state.get(Telling, domain.LEVELS)
+    return {} if telling is None else {Pool: [(sku,) for sku in telling.skus]}
+
+
 def _pools(skus: Iterable[str], table: type[Any] | None = None, codes: Iterable[str] = ()) -> Needs:
-    needs: dict[type[Any], Any] = {Pool: [(sku,) for sku in skus]}
+    needs: dict[type[Any], Any] = {Pool: [(sku,) for sku in skus], **_TELLING}
     if table is not None:
         needs[table] = [(code,) for code in codes]
     return needs
@@ -96,7 +107,7 @@ def _order_stock(event: Event, state: State) -> Needs:
     row = state.get(Reservation, event.key)
     if row is None:
         return {}
-    needs: dict[type[Any], Any] = {Pool: [(line.sku,) for line in row.lines]}
+    needs: dict[type[Any], Any] = {Pool: [(line.sku,) for line in row.lines], **_TELLING}
     if row.wait is not None:
         needs[Waiting] = [(row.wait.sku, row.wait.warehouse, row.wait.ticket)]
     return needs
@@ -105,7 +116,7 @@ def _order_stock(event: Event, state: State) -> Needs:
 def _line(limit_orders: int, due: Due) -> Needs:
     sku, warehouse, start = timer_parts(due.key)
     tickets = [(sku, warehouse, ticket) for ticket in range(start, start + limit_orders)]
-    return {Pool: [(sku,)], Waiting: tickets}
+    return {Pool: [(sku,)], Waiting: tickets, **_TELLING}
 
 
 def _line_orders(limit_orders: int, due: Due, state: State) -> Needs:

@@ -21,3 +21,9 @@ class Settings(ServiceSettings):
     recheck_after_ms: int = Field(
         default=5_000, ge=100, le=600_000, description="when to look whether announced goods were really taken"
     )
+    levels_every_ms: int = Field(
+        default=2_000,
+        ge=0,
+        le=60_000,
+        description="levels that changed are told together at most so often",
+    )

@@ -70,6 +70,14 @@ pool = Table(
     ),
     postgresql_with=_HOT,
 )
+telling = Table(
+    "telling",
+    METADATA,
+    Column("name", Text, primary_key=True),
+    Column("told_at", DateTime(timezone=True)),
+    Column("skus", JSONB, nullable=False),
+    postgresql_with={"fillfactor": "50"},
+)
 reservation = Table(
     "reservation",
     METADATA,
@@ -162,6 +170,7 @@ TABLES = Tables(
     METADATA,
     {
         domain.Pool: pool,
+        domain.Telling: telling,
         domain.Reservation: reservation,
         domain.Waiting: waiting,
         domain.Sku: sku,

@@ -23,7 +23,6 @@ READ_WITHOUT_A_HANDLER = {
     ("ingestion", SHIPMENTS.name): "shipments are uploaded by platform connectors, which come later",
     ("ingestion", STOCK_LEVELS.name): "stock is pushed by platform connectors, which come later",
     ("tower", CATALOG.name): "it counts orders, and a catalogue entry concerns none; its position moves along",
-    ("tower", STOCK_LEVELS.name): "it counts orders, and a stock level concerns none; its position moves along",
 }
 NOT_YET_SAID = {"RefundRequested": "refunds after shipping are told by platforms, whose connectors come later"}
 

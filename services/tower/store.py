@@ -14,6 +14,7 @@ from sqlalchemy import (
     DateTime,
     Identity,
     Index,
+    LargeBinary,
     MetaData,
     Table,
     Text,
@@ -80,11 +81,8 @@ timeline_entry = Table(
     Column("order_id", Text, primary_key=True),
     Column("entry_no", BigInteger, Identity(), primary_key=True),
     Column("at", DateTime(timezone=True), nullable=False),
-    Column("topic", Text, nullable=False),
     Column("type", Text, nullable=False),
-    Column("payload", JSONB, nullable=False),
-    Column("why_zh", Text, nullable=False),
-    Column("why_en", Text, nullable=False),
+    Column("payload", LargeBinary, nullable=False),
 )
 pick_latency = Table(
     "pick_latency",
@@ -145,13 +143,20 @@ async def timeline(
     """Return an order's entries after number `after` as the tower saw them, and the number to go on from."""
     found = timeline_entry.c
     query = (
-        select(found.entry_no, found.at, found.topic, found.type, found.why_zh, found.why_en, found.payload)
+        select(found.entry_no, found.at, found.type, found.payload)
         .where(found.order_id == order_id, found.entry_no > after)
         .order_by(found.entry_no)
         .limit(limit + 1)
     )
-    rows = [dict(row) for row in (await connection.execute(query)).mappings()]
+    rows = [_entry(*row) for row in await connection.execute(query)]
     return rows[:limit], rows[limit - 1]["entry_no"] if len(rows) > limit else None
+
+
+def _entry(entry_no: int, at: datetime, kind: str, payload: bytes) -> dict[str, Any]:
+    topic, why_zh, why_en = domain.told(kind, payload)
+    event = msgspec.json.decode(payload)
+    named = {"entry_no": entry_no, "at": at, "topic": topic, "type": kind}
+    return {**named, "why_zh": why_zh, "why_en": why_en, "payload": event}
 
 
 async def orders(

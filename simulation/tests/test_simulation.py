@@ -53,6 +53,6 @@ def test_whole_orders_end_in_all_ways() -> None:
             super().check()
             stages.update(row.stage for row in self.world.database("tower").stored.all_rows(OrderView))
 
-    for seed in range(0, 60, 5):
+    for seed in range(0, 100, 5):
         play("whole", Watched, seed)
     assert stages == {"shipped", "cancelled", "rejected"}

@@ -11,15 +11,14 @@ from contracts.risk import OrderRejected
 from contracts.topics import ORDERS
 from libs.decide import Handlers, On, Output, State
 from libs.stream.batch import (
-    Acceptance,
     Input,
     Writer,
-    accept,
     changes_of,
     decide,
 )
 from libs.stream.journal import Changes, Head
 from libs.stream.log import Place, Record
+from libs.stream.reader import Acceptance, Reader
 from libs.testkit.tally import HANDLERS, Add
 
 NOW = datetime(2026, 11, 11, 0, 0, 1, 500_000, tzinfo=UTC)
@@ -47,12 +46,12 @@ def beginning(offset: int = 0) -> Callable[[Place], int]:
 
 
 def accepted(
-    records: list[Record], known: dict[str, int] | None = None, begins: int = 0
+    records: list[Record], known: dict[str, int] | None = None, begins: int = 0, by: Handlers = HANDLERS
 ) -> tuple[list[Input], Acceptance, dict[tuple[str, int, str], int]]:
     """Accept records of partition 0 after what is `known` of each source."""
     seqs = {(ORDERS.name, 0, source): seq for source, seq in (known or {}).items()}
     counts = Acceptance()
-    return accept(HANDLERS, records, seqs, beginning(begins), counts), counts, seqs
+    return Reader(by).accept(records, seqs, beginning(begins), counts), counts, seqs
 
 
 def scripted(outputs: dict[str, list[Any]], **more: Any) -> Handlers:

@@ -12,14 +12,12 @@ from contracts.topics import ORDERS, PARKED, RISK
 from libs.decide import Delivered, Due, Handlers, On, Output, Reply, Send, State, Unwake, Wake
 from libs.stream.batch import (
     ERROR_TEXT_LIMIT,
-    Acceptance,
     Input,
     Writer,
-    accept,
-    redriven,
 )
 from libs.stream.journal import Head, Parked
 from libs.stream.log import Record
+from libs.stream.reader import Acceptance, Reader, redriven
 from libs.stream.tests.batches import (
     NOW,
     SOURCE,
@@ -34,7 +32,7 @@ from libs.stream.tests.batches import (
     scripted,
     writer,
 )
-from libs.testkit.tally import HANDLERS, Tally
+from libs.testkit.tally import Tally
 
 
 def wake(seconds: int) -> Wake:
@@ -136,7 +134,8 @@ def test_positions_move_over_everything_read_and_numbers_only_over_what_counted(
             record(8, 2),
             record(9, "x"),
             record(3, 1, partition=2),
-        ]
+        ],
+        by=scripted({}),
     )
     changes = folded(scripted({}), inputs)
     assert changes.offsets == {(ORDERS.name, 0): (5, 10), (ORDERS.name, 2): (3, 4)}
@@ -177,9 +176,10 @@ def test_a_parked_timer_can_be_decided_again() -> None:
 
 def test_a_redriven_message_leaves_the_parked_ones_and_moves_no_position() -> None:
     kept = Parked("o1", ORDERS.name, 0, 4, SOURCE, 5, "OrderCancelRequested", VALUE, "broken", n=7)
-    item = redriven(scripted({}), kept)
+    decides = scripted({"o1": [rejected("o1")]})
+    item = redriven(decides, kept)
     assert item.message is not None
-    changes = folded(scripted({"o1": [rejected("o1")]}), [item])
+    changes = folded(decides, [item])
     assert changes.unparked == [("o1", 7)]
     assert (changes.offsets, changes.seqs) == ({}, {})
     assert [cause for _, _, cause in changes.outbox] == [f"{SOURCE}#{ORDERS.name}/0/5"], "the cause it always had"
@@ -188,7 +188,7 @@ def test_a_redriven_message_leaves_the_parked_ones_and_moves_no_position() -> No
 @pytest.mark.parametrize("value", [b"{broken", None])
 def test_what_still_cannot_be_read_stays_parked(value: bytes | None) -> None:
     kept = Parked("o1", ORDERS.name, 0, 4, SOURCE, 5, "OrderCancelRequested", value, "broken", n=7)
-    assert redriven(HANDLERS, kept).park
+    assert redriven(scripted({}), kept).park
 
 
 # -- the writer's own sequences --------------------------------------------------------------------------------------
@@ -231,8 +231,9 @@ def test_a_record_carries_the_envelope() -> None:
         "OrderRejected",
         "因 c",
     )
-    inputs = accept(
-        Handlers(service="inventory", on={OrderRejected: On(lambda message, state, now: [], needs=lambda message: {})}),
+    inputs = Reader(
+        Handlers(service="inventory", on={OrderRejected: On(lambda message, state, now: [], needs=lambda message: {})})
+    ).accept(
         [Record(out.topic, out.partition, 0, 7, out.key, out.value, out.headers)],
         {},
         beginning(),

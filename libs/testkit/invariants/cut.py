@@ -21,9 +21,10 @@ FETCH_TIMEOUT_MS = 1_000
 STALL_LIMIT_S = 60.0
 PARKED_LIMIT = 20
 
+# Levels that wait to be told together are on their way, though their time has not come.
 _TIMERS = """
 SELECT count(*), coalesce(extract(epoch FROM clock_timestamp() - min(due_at)), 0)::float8
-FROM {0}.timer WHERE due_at <= clock_timestamp()
+FROM {0}.timer WHERE due_at <= clock_timestamp() OR kind = 'levels'
 """
 # A call that waits for its time (never tried, not due yet) is not late; one that failed is, until it has an outcome.
 _EGRESS = """

@@ -12,7 +12,7 @@ from services.inventory.domain.commands import (
     SendTransfer,
 )
 from services.inventory.domain.figures import Policy, explain
-from services.inventory.domain.levels import settle
+from services.inventory.domain.levels import LEVELS, settle, tell
 from services.inventory.domain.reserve import amend, cancel, refund, reject, reserve
 from services.inventory.domain.rows import (
     Inbound,
@@ -22,6 +22,7 @@ from services.inventory.domain.rows import (
     Queue,
     Reservation,
     Sku,
+    Telling,
     Transfer,
     Waiting,
     Warehouse,
@@ -30,6 +31,7 @@ from services.inventory.domain.stock_moves import announce_inbound, count, recei
 from services.inventory.domain.waiting import RECHECK, RETRY, retry
 
 __all__ = [
+    "LEVELS",
     "RECHECK",
     "RETRY",
     "AnnounceInbound",
@@ -47,6 +49,7 @@ __all__ = [
     "Reservation",
     "SendTransfer",
     "Sku",
+    "Telling",
     "Transfer",
     "Waiting",
     "Warehouse",
@@ -69,4 +72,5 @@ __all__ = [
     "send_transfer",
     "settle",
     "ship",
+    "tell",
 ]

@@ -16,13 +16,14 @@ DAY_S = 86_400
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
-    """The service's knobs, as the decisions see them."""
+    """The service's knobs, as the decisions see them. `levels_every_ms` 0: levels are told with every batch."""
 
     safety_percent: int = 150
     sales_window_days: int = 7
     lead_cover_days: int = 7
     retry_limit_orders: int = 100
     recheck_after_ms: int = 5_000
+    levels_every_ms: int = 0
 
 
 def inbound_units(pool: Pool) -> int:

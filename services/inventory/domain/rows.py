@@ -81,6 +81,15 @@ class Pool(Row, kw_only=True):
     published: str = ""
 
 
+class Telling(Row, kw_only=True):
+    """When levels were told last, and the SKUs whose levels changed since: they are told together when it is time."""
+
+    row_key: ClassVar[tuple[str, ...]] = ("name",)
+    name: str
+    told_at: datetime | None = None
+    skus: list[str] = []
+
+
 class Sku(Row, kw_only=True):
     """The catalogue's facts of a SKU, kept off the hot path."""
 

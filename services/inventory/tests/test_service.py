@@ -113,6 +113,7 @@ async def test_a_repeated_request_changes_nothing(stack: Stack):
     other = {**body, "items": [{"sku": A, "quantity": 6}]}
     refused = await stack.ask("POST", "/stock/receipts", other, key="r-1")
     assert (refused.status_code, refused.json()["field"]) == (422, "Idempotency-Key")
+    await stack.until(STOCK_LEVELS, "StockLevelChanged", 2)  # once defined, and a little later with the goods
     assert [event.reserved for event in stack.heard(STOCK_LEVELS, "StockLevelChanged") if event.on_hand == 5] == [0]
 
 

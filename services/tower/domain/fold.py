@@ -9,7 +9,7 @@ import msgspec
 from contracts import notices, orders, risk, routes, shipments, stock
 from contracts.envelope import Event
 from contracts.parked import MessageParked
-from contracts.topics import BY_NAME, TOPIC_OF
+from contracts.topics import BY_NAME, EVENT_TYPES, TOPIC_OF
 from libs.decide import Output, State
 from services.tower.domain.rows import (
     CANCELLED,
@@ -28,6 +28,8 @@ from services.tower.domain.whys import NOTHING, WHYS
 Change = Callable[[OrderView, Any, datetime], None]
 Decide = Callable[[Any, State, datetime], list[Output]]
 ASSIGNED, PICKING, PACKED = OPEN_STAGES
+PARKED_TOPICS = "ordo.parked"
+_encode = msgspec.json.Encoder().encode
 
 
 def _content(view: OrderView, event: orders.OrderContent, now: datetime) -> None:
@@ -157,8 +159,7 @@ _ORDER_TOPICS = frozenset(TOPIC_OF[event].name for event in CHANGES)
 
 def fold_of(kind: type[Event]) -> Decide:
     """Return the fold of one event type into its order's row and timeline."""
-    change, why = CHANGES[kind], WHYS.get(kind)
-    topic, name = TOPIC_OF[kind].name, kind.__name__
+    change, name = CHANGES[kind], kind.__name__
     holds_sealed = issubclass(kind, orders.OrderContent)
 
     def fold(event: Any, state: State, now: datetime) -> list[Output]:
@@ -172,10 +173,8 @@ def fold_of(kind: type[Event]) -> Decide:
         if not timed and view.pick_task_at is not None and view.accepted_at is not None:
             latency = PickLatency(order_id=order_id, accepted_at=view.accepted_at, pick_task_at=view.pick_task_at)
             state.append(latency)
-        zh, en = NOTHING if why is None else why(event)
         payload = msgspec.structs.replace(event, sealed="") if holds_sealed else event
-        entry = TimelineEntry(order_id=order_id, at=now, topic=topic, type=name, payload=payload, why_zh=zh, why_en=en)
-        state.append(entry)
+        state.append(TimelineEntry(order_id=order_id, at=now, type=name, payload=_encode(payload)))
         return []
 
     return fold
@@ -183,15 +182,7 @@ def fold_of(kind: type[Event]) -> Decide:
 
 def note_told(event: notices.NoticeSent | notices.NoticeFailed, state: State, now: datetime) -> list[Output]:
     """Add to the timeline what somebody was told."""
-    kind = type(event)
-    why = WHYS.get(kind)
-    zh, en = NOTHING if why is None else why(event)
-    topic = TOPIC_OF[kind].name
-    state.append(
-        TimelineEntry(
-            order_id=event.order_id, at=now, topic=topic, type=kind.__name__, payload=event, why_zh=zh, why_en=en
-        )
-    )
+    state.append(TimelineEntry(order_id=event.order_id, at=now, type=type(event).__name__, payload=_encode(event)))
     return []
 
 
@@ -203,19 +194,17 @@ def note_parked(event: MessageParked, state: State, now: datetime) -> list[Outpu
     row.last_at = now
     state.put(row)
     if event.origin_topic in _ORDER_TOPICS or event.origin_topic not in BY_NAME:
-        zh, en = WHYS[MessageParked](event)
-        state.append(
-            TimelineEntry(
-                order_id=event.message_key,
-                at=now,
-                topic="ordo.parked",
-                type="MessageParked",
-                payload=event,
-                why_zh=zh,
-                why_en=en,
-            )
-        )
+        entry = TimelineEntry(order_id=event.message_key, at=now, type=MessageParked.__name__, payload=_encode(event))
+        state.append(entry)
     return []
+
+
+def told(kind: str, payload: bytes) -> tuple[str, str, str]:
+    """Return an entry's topic and its reason in Chinese and English; empty where it gives none."""
+    event_type = EVENT_TYPES[kind]
+    topic = PARKED_TOPICS if event_type is MessageParked else TOPIC_OF[event_type].name
+    why = WHYS.get(event_type)
+    return topic, *(NOTHING if why is None else why(msgspec.json.decode(payload, type=event_type)))
 
 
 def count_stages(state: State, now: datetime) -> list[Output]:

@@ -1,7 +1,7 @@
 """The read model: one row an order, one counter a stage, and the timeline that led there."""
 
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from libs.decide import Entry, Row
 
@@ -72,15 +72,15 @@ class ParkedCount(Row, kw_only=True):
 
 
 class TimelineEntry(Entry, frozen=True, kw_only=True):
-    """One event of an order, as it was published but for the sealed recipient; `at` is when the tower read it."""
+    """One event of an order as JSON, as it was published but for the sealed recipient; `at` is when we read it.
+
+    Its topic and its reason follow from it, so they are told when it is read (`told`), not stored with each.
+    """
 
     order_id: str
     at: datetime
-    topic: str
     type: str
-    payload: Any
-    why_zh: str
-    why_en: str
+    payload: bytes
 
 
 class PickLatency(Entry, frozen=True, kw_only=True):
