@@ -8,7 +8,7 @@ PACKAGES := contracts libs services deploy demo modelcheck simulation simulators
 WITH_STACK := set -a; . .ordo/local.env; set +a;
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help setup up down status logs demo check fmt lint types imports test test-fast test-postgres test-kafka test-system contracts invariants replay rebuild simulate modelcheck chaos reset clean
+.PHONY: help setup up down status logs demo check fmt lint types imports test test-fast test-postgres test-kafka test-system contracts invariants replay rebuild simulate simulators modelcheck chaos reset clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -86,6 +86,9 @@ rebuild: setup ## Rebuild a service's schema beside the live one and compare: SE
 
 simulate: setup ## Run the protocol and all decisions under seeds: SEEDS=10000, or SEED=n to repeat one
 	@$(BIN)/python -m simulation $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),10000))
+
+simulators: setup ## Play the platforms for connectors: PORT=8090, status page and control API on it
+	@$(BIN)/python -m simulators --port $(or $(PORT),8090)
 
 modelcheck: setup ## Visit every interleaving of refunds and shipping
 	@$(BIN)/python -m modelcheck

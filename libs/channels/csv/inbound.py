@@ -1,13 +1,16 @@
-"""Reads an order file as a stream of orders and refused rows, in memory bounded by how far apart rows may stand."""
+"""Reads an order file, ours or a platform's export, as a stream of orders and refused rows in bounded memory."""
 
 import csv
 import io
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import IO, Any
 
-from libs.channels.csv.mapping import BY_FIELD, Column, clean, columns_of, order_fields, value_of
+from libs.channels.csv.damage import NumberWatch
+from libs.channels.csv.layout import Layout, layout_of
+from libs.channels.csv.mapping import Column, clean, value_of
 from libs.channels.own.inbound import LINES_LIMIT, Order, convert
 from libs.channels.refusals import OrderRefused
 
@@ -17,7 +20,7 @@ WAITING_ROWS_LIMIT = 20_000
 ENCODINGS = ("utf-8-sig", "gb18030")
 NUMBER_LIMIT_CHARACTERS = 64
 
-Cells = dict[Column, str] | OrderRefused
+Cells = dict[Column, str] | OrderRefused  # by column, or why the row has none
 NumberedRow = tuple[int, str, Cells]
 
 
@@ -66,23 +69,30 @@ def encoding_of(file: IO[bytes]) -> str:
     raise OrderRefused("file", "is neither UTF-8 nor GB18030")
 
 
-def read_orders(file: IO[bytes]) -> Iterator[ReadOrder | RowRefused]:
-    """Yield the file's orders and refused rows. OrderRefused means that the file as a whole cannot be read."""
+def read_orders(file: IO[bytes], platform: str = "") -> Iterator[ReadOrder | RowRefused]:
+    """Yield the file's orders and refused rows. OrderRefused means that the file as a whole cannot be read.
+
+    A platform's export is recognised by its heading row, or read as the named `platform`'s.
+    """
     encoding = encoding_of(file)
-    counts = Counter(number for _, number, _ in _rows(file, encoding) if number)
-    yield from _Reading(counts).orders(_rows(file, encoding))
+    counted = _Rows(file, encoding, platform)
+    counts = Counter(number for _, number, _ in counted.read() if number)
+    counted.check_numbers()
+    rows = _Rows(file, encoding, platform)
+    yield from _Reading(counts, rows).orders()
 
 
 class _Reading:
     """Collects rows into orders and hands each order on with its last row."""
 
-    def __init__(self, counts: Counter[str]) -> None:
+    def __init__(self, counts: Counter[str], rows: "_Rows") -> None:
         self._left = counts
+        self._rows = rows
         self._open: dict[str, _Open] = {}
         self._waiting_rows = 0
 
-    def orders(self, rows: Iterator[NumberedRow]) -> Iterator[ReadOrder | RowRefused]:
-        for line, number, cells in rows:
+    def orders(self) -> Iterator[ReadOrder | RowRefused]:
+        for line, number, cells in self._rows.read():
             if not number:
                 error = cells if isinstance(cells, OrderRefused) else OrderRefused("platform_order_id", "is empty")
                 yield RowRefused(line, error.field, error.reason)
@@ -100,7 +110,7 @@ class _Reading:
                 del self._open[number]
                 self._waiting_rows -= len(order.lines)
                 if not order.refused:
-                    yield _finished(number, order)
+                    yield _finished(number, order, self._rows.layout)
 
     def _take(self, order: _Open, line: int, cells: dict[Column, str], last: bool) -> None:
         values: dict[str, Any] = {}
@@ -113,6 +123,9 @@ class _Reading:
             value = value_of(column, text)
             if column.of_line:
                 values[column.field] = value
+            elif column.may_differ:
+                known = order.head.setdefault(column.field, value)
+                order.head[column.field] = min(known, value) if isinstance(value, datetime) else known
             elif order.head.setdefault(column.field, value) != value:
                 raise OrderRefused(column.name, "differs from another row of the same order")
         if order.refused:
@@ -133,61 +146,86 @@ class _Reading:
         order.places.clear()
 
 
-def _finished(number: str, order: _Open) -> ReadOrder | RowRefused:
+def _finished(number: str, order: _Open, layout: Layout) -> ReadOrder | RowRefused:
     try:
-        return ReadOrder(convert(order_fields(order.head, order.lines)), order.places)
+        return ReadOrder(convert(layout.fields(order.head, order.lines)), order.places)
     except OrderRefused as error:
-        place, name = _column_of(error.field)
+        place, name = _column_of(error.field, layout)
         at = order.places[place if place < len(order.places) else 0]
         return RowRefused(at, name, error.reason, _shown(number))
 
 
-def _column_of(path: str) -> tuple[int, str]:
+def _column_of(path: str, layout: Layout) -> tuple[int, str]:
     """Return which row of the order, and which column, a field of the message came from."""
     if path.startswith("lines["):
         digits, _, rest = path.removeprefix("lines[").partition("]")
         funder = ".discounts" in rest
-        return int(digits), "discount" if funder else rest.lstrip(".")
-    column = BY_FIELD.get(path)
-    return 0, column.name if column else path
+        return int(digits), "discount" if funder else layout.name_of(rest.lstrip("."))
+    return 0, layout.name_of(path)
 
 
-def _rows(file: IO[bytes], encoding: str) -> Iterator[NumberedRow]:
-    """Yield (line, order number, cells or why there are none) for each row below the heading that is not blank."""
-    file.seek(0)
-    reader = csv.reader(_text_of(file, encoding), strict=True)
-    columns: list[Column] | None = None
-    while True:
-        line = reader.line_num + 1
+class _Rows:
+    """The rows of a file under its heading, read from the start each time."""
+
+    def __init__(self, file: IO[bytes], encoding: str, platform: str) -> None:
+        self._file = file
+        self._encoding = encoding
+        self._platform = platform
+        self._layout: Layout | None = None
+        self._watches: list[tuple[int, Column, NumberWatch]] = []
+
+    @property
+    def layout(self) -> Layout:
+        assert self._layout is not None
+        return self._layout
+
+    def read(self) -> Iterator[NumberedRow]:
+        """Yield (line, order number, cells or why there are none) for each row that is not blank and says something."""
+        self._file.seek(0)
+        reader = csv.reader(_text_of(self._file, self._encoding), strict=True)
+        self._layout = None
+        while True:
+            line = reader.line_num + 1
+            try:
+                row = next(reader)
+            except StopIteration:
+                break
+            except csv.Error as error:
+                if self._layout is None:
+                    raise OrderRefused("file", f"line {line} is not CSV: {error}") from None
+                yield line, "", OrderRefused("", f"is not CSV: {error}")
+                continue
+            if not any(cell.strip() for cell in row):
+                continue
+            if self._layout is None:
+                self._layout = layout_of(row, self._platform)
+                self._watches = [(at, column, NumberWatch(column)) for at, column in self._layout.ids]
+                continue
+            number, cells = self._cells(row)
+            if cells is not None:
+                yield line, number, cells
+        if self._layout is None:
+            raise OrderRefused("file", "is empty")
+
+    def check_numbers(self) -> None:
+        """Refuse the file when a spreadsheet spoiled its long numbers; call it after `read` has ended."""
+        for _, _, watch in self._watches:
+            watch.check()
+
+    def _cells(self, row: list[str]) -> tuple[str, Cells | None]:
+        layout = self.layout
+        number = ""
         try:
-            cells = next(reader)
-        except StopIteration:
-            break
-        except csv.Error as error:
-            if columns is None:
-                raise OrderRefused("file", f"line {line} is not CSV: {error}") from None
-            yield line, "", OrderRefused("", f"is not CSV: {error}")
-            continue
-        if not any(cell.strip() for cell in cells):
-            continue
-        if columns is None:
-            columns = columns_of(cells)
-            continue
-        yield line, *_row(columns, cells)
-    if columns is None:
-        raise OrderRefused("file", "is empty")
-
-
-def _row(columns: list[Column], cells: list[str]) -> tuple[str, Cells]:
-    place = next(place for place, column in enumerate(columns) if column.name == "platform_order_id")
-    number = ""
-    try:
-        number = clean(columns[place], cells[place]) if place < len(cells) else ""
-        if any(cell.strip() for cell in cells[len(columns) :]) or len(cells) < len(columns):
-            raise OrderRefused("", f"has {len(cells)} cells where the heading has {len(columns)}")
-    except OrderRefused as error:
-        return number, error
-    return number, dict(zip(columns, cells, strict=False))
+            number = clean(layout.number_column, row[layout.number_at]) if layout.number_at < len(row) else ""
+            if any(cell.strip() for cell in row[layout.width :]) or len(row) < layout.width:
+                raise OrderRefused("", f"has {len(row)} cells where the heading has {layout.width}")
+            cells = layout.cells(row)
+            if cells is not None:
+                for at, column, watch in self._watches:
+                    watch.see(clean(column, row[at]))
+        except OrderRefused as error:
+            return number, error
+        return number, cells
 
 
 def _shown(number: str) -> str:

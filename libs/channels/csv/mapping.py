@@ -21,6 +21,7 @@ class Column:
     reads: str = "text"
     required: bool = False
     of_line: bool = False
+    may_differ: bool = False  # rows of one order may disagree: the earliest time or the first text counts
 
 
 COLUMNS: tuple[Column, ...] = (
@@ -58,8 +59,13 @@ FUNDERS = ("merchant", "platform", "influencer")
 
 # A spreadsheet that took an order number for a quantity shows and saves 5.36365E+17: the digits are gone for good.
 _SCIENTIFIC = re.compile(r"\d(?:\.\d+)?[Ee]\+\d{1,3}")
+_FLOAT = re.compile(r"\d{16,}\.0+|\d(?:\.\d+)?[Ee]\d{2}")  # how other tools write a long number they took for a float
+_IDS = ("platform_order_id", "line_id")
+_FREE_TEXT = ("recipient.address", "note", "recipient.name")
 _FORMULA_TEXT = re.compile(r'="(.*)"', re.DOTALL)
 _WHOLE = re.compile(r"\d{1,9}")
+_FEN = re.compile(r"\d{1,13}")
+_SECONDS = re.compile(r"\d{1,10}")
 _MONEY = re.compile(r"(\d{1,11})(?:\.(\d{1,2})0*)?")
 _TIME = re.compile(
     r"(\d{4})[-/.年](\d{1,2})[-/.月](\d{1,2})日?[ T]+"
@@ -90,9 +96,9 @@ def clean(column: Column, text: str) -> str:
     text = text.strip()
     if text.startswith("=") and (formula := _FORMULA_TEXT.fullmatch(text)):
         text = formula[1].strip()
-    if column.name not in ("address", "note", "name"):
-        text = text.lstrip("'")
-        if _SCIENTIFIC.fullmatch(text):
+    if column.field not in _FREE_TEXT:
+        text = text.lstrip("'").strip()
+        if _SCIENTIFIC.fullmatch(text) or (column.field in _IDS and _FLOAT.fullmatch(text)):
             raise OrderRefused(
                 column.name,
                 "a spreadsheet turned this number into scientific notation (like 5.36365E+17) and lost its digits: "
@@ -111,6 +117,14 @@ def value_of(column: Column, text: str) -> Any:
         return int(text)
     if column.reads == "money":
         return _money(column, text)
+    if column.reads == "fen":
+        if not _FEN.fullmatch(text):
+            raise OrderRefused(column.name, "must be an amount in whole fen")
+        return int(text)
+    if column.reads == "seconds":
+        if not _SECONDS.fullmatch(text):
+            raise OrderRefused(column.name, "must be seconds since 1970")
+        return datetime.fromtimestamp(int(text), CHINA)
     if column.reads == "flag":
         lowered = text.lower()
         if lowered not in _YES and lowered not in _NO:

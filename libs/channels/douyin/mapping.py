@@ -1,0 +1,248 @@
+"""Turns Douyin's orders and refunds into our words, and our parcels and stock into its parameters; pure."""
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from libs.channels.channel import About, Document, Heard, Parcel, StockOrder
+from libs.channels.douyin.amounts import AMOUNTS, Goods, settle
+from libs.channels.own.inbound import ORDER_CANCELLED, REFUND_REQUESTED, Cancellation, Refund, convert
+from libs.channels.refusals import OrderRefused
+from libs.channels.wire import decode
+
+UNPAID, REVIEWED, PART_PAID, CANCELLED = 1, 105, 103, 4
+# 105: the money is there but the platform still checks the order and would refuse its shipment. It is heard when it
+# turns to 2 (a push with tag 101, and a new update_time for the pull).
+SILENT_STATUSES = frozenset({UNPAID, PART_PAID, REVIEWED})
+CASH_ON_DELIVERY = 0
+
+BEFORE_SHIPPING = 2
+MONEY_BACK = frozenset({0, 1, BEFORE_SHIPPING})  # return and refund, refund only, refund before shipping
+REFUND_REFUSED = frozenset({27, 28, 29})  # refused, closed, refused again: nobody wants money back any more
+
+HIDDEN = "***"
+NOTE_LIMIT_CHARACTERS, REASON_LIMIT_CHARACTERS = 2_000, 200
+MOMENT_LAST_S = 4_102_444_800
+
+# Our carrier codes and the platform's (from memory, to be checked with /order/logisticsCompanyList).
+CARRIERS: Mapping[str, str] = {
+    "SF": "shunfeng", "ZTO": "zhongtong", "YTO": "yuantong", "STO": "shentong", "YUNDA": "yunda", "YD": "yunda",
+    "JTSD": "jtexpress", "JT": "jtexpress", "JD": "jd", "EMS": "ems",
+    "POSTB": "youzhengguonei", "YZXB": "youzhengguonei",
+    "DBKD": "debangkuaidi", "DB": "debangkuaidi", "BEST": "huitongkuaidi", "HTKY": "huitongkuaidi",
+    "ZJS": "zhaijisong", "FENGWANG": "fengwang",
+}  # fmt: skip
+
+_LINE_BREAKS = re.compile(r"[\r\n\t]+")
+_FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
+
+
+def heard(document: Document) -> list[Heard]:
+    """Return what an order's or a refund's document says; an unpaid or unchecked order says nothing yet."""
+    try:
+        value = decode(document.raw)
+    except (msgspec.MsgspecError, ValueError, ArithmeticError, RecursionError):
+        raise OrderRefused("", "the document is not valid JSON") from None
+    if not isinstance(value, dict):
+        raise OrderRefused("", "the document is not an object")
+    return _refund(value) if document.about is About.REFUND else _order(value)
+
+
+def _order(detail: Mapping[str, Any]) -> list[Heard]:
+    status = _whole(detail, "order_status")
+    paid_at = _moment(detail, "pay_time")
+    on_delivery = detail.get("pay_type") == CASH_ON_DELIVERY and status != CANCELLED
+    if status in SILENT_STATUSES or (paid_at is None and not on_delivery):
+        return []
+    order = convert(_fields(detail, paid_at))
+    if status != CANCELLED or _moment(detail, "ship_time") is not None:
+        return [order]
+    return [order, _cancellation(detail)]
+
+
+def _fields(detail: Mapping[str, Any], paid_at: datetime | None) -> dict[str, Any]:
+    rows = _rows(detail)
+    charges = settle(detail, [goods for goods, _ in rows])
+    lines = [
+        {
+            "line_id": line_id,
+            "sku": goods.sku,
+            "quantity": goods.quantity,
+            "unit_price": goods.unit_price,
+            "discounts": [{"funder": funder, "amount": amount} for funder, amount in goods.discounts.items() if amount],
+        }
+        for goods, line_id in rows
+    ]
+    fields: dict[str, Any] = {
+        "platform_order_id": _text(detail, "order_id"),
+        "placed_at": _moment(detail, "create_time") or paid_at,
+        "paid_at": paid_at,
+        "currency": "CNY",
+        "buyer": {"identity": _text(detail, "doudian_open_id") or _text(detail, "open_id") or None},
+        "recipient": _recipient(detail),
+        "lines": lines,
+        "shipping_fee": charges.shipping_fee,
+        "total": charges.total,
+        "note": _note(detail),
+    }
+    if ship_by := _moment(detail, "exp_ship_time"):
+        fields["promise"] = {"ship_by": ship_by}
+    if not_before := _moment(detail, "appointment_ship_time"):
+        fields |= {"kind": "presale", "available_from": not_before}
+    return fields
+
+
+def _rows(detail: Mapping[str, Any]) -> list[tuple[Goods, str]]:
+    found = detail.get("sku_order_list")
+    if not isinstance(found, list) or not found or not all(isinstance(each, dict) for each in found):
+        raise OrderRefused("sku_order_list", "is missing or empty")
+    rows = []
+    for each in found:
+        outer = _text(each, "out_sku_id")
+        goods = Goods(
+            sku=_text(each, "code") or (outer if outer != "0" else "") or _text(each, "sku_id"),
+            quantity=_whole(each, "item_num"),
+            unit_price=AMOUNTS["sku.origin_amount"](each),
+            discounts={
+                "merchant": AMOUNTS["sku.promotion_shop_amount"](each),
+                "platform": AMOUNTS["sku.promotion_platform_amount"](each),
+                "influencer": AMOUNTS["sku.promotion_talent_amount"](each),
+            },
+        )
+        rows.append((goods, _text(each, "order_id")))
+    return rows
+
+
+def _recipient(detail: Mapping[str, Any]) -> dict[str, str]:
+    masked = detail.get("mask_post_addr")
+    place = masked if isinstance(masked, dict) and masked else detail.get("post_addr")
+    if not isinstance(place, dict):
+        place = {}
+    street = _name(place, "street")
+    address = _plain(_text(place, "detail"))
+    return {
+        "name": (_plain(_text(detail, "mask_post_receiver") or _text(detail, "post_receiver")) or HIDDEN)[:100],
+        "phone": (_plain(_text(detail, "mask_post_tel") or _text(detail, "post_tel")) or HIDDEN)[:32],
+        "province": _name(place, "province"),
+        "city": _name(place, "city"),
+        "district": _name(place, "town"),
+        "address": (f"{street}{address}" or HIDDEN)[:500],
+    }
+
+
+def _note(detail: Mapping[str, Any]) -> str:
+    texts = [_text(detail, "buyer_words"), _text(detail, "seller_words")]
+    return _FORBIDDEN.sub(" ", "\n".join(text for text in texts if text))[:NOTE_LIMIT_CHARACTERS]
+
+
+def _cancellation(detail: Mapping[str, Any]) -> Cancellation:
+    fields = {
+        "type": ORDER_CANCELLED,
+        "platform_order_id": _text(detail, "order_id"),
+        "reason": _plain(_text(detail, "cancel_reason"))[:REASON_LIMIT_CHARACTERS],
+        "cancelled_at": _moment(detail, "finish_time") or _moment(detail, "update_time"),
+    }
+    try:
+        return msgspec.convert(fields, Cancellation)
+    except msgspec.ValidationError:
+        raise OrderRefused("order_id", "the cancellation is not valid") from None
+
+
+def _refund(item: Mapping[str, Any]) -> list[Heard]:
+    about, order, words = (_part(item, name) for name in ("aftersale_info", "order_info", "text_part"))
+    kind = _whole(about, "aftersale_type")
+    if kind not in MONEY_BACK or _whole(about, "aftersale_status") in REFUND_REFUSED:
+        return []
+    fields = {
+        "type": REFUND_REQUESTED,
+        "platform_order_id": _text(order, "shop_order_id"),
+        "refund_id": _text(about, "aftersale_id"),
+        "amount": AMOUNTS["aftersale_info.refund_amount"](about),
+        "after_shipping": kind != BEFORE_SHIPPING,
+        "reason": _plain(_text(words, "reason_text"))[:REASON_LIMIT_CHARACTERS],
+        "requested_at": _moment(about, "apply_time"),
+    }
+    try:
+        return [msgspec.convert(fields, Refund)]
+    except msgspec.ValidationError:
+        raise OrderRefused("aftersale_info", "the refund is not valid") from None
+
+
+def shipment(parcel: Parcel, company: str) -> dict[str, Any]:
+    """Return the parameters of /order/logisticsAdd, and of /order/logisticsEdit."""
+    return {"order_id": parcel.platform_order_id, "company_code": company, "logistics_code": parcel.waybill}
+
+
+def pack(parcel: Parcel, company: str) -> dict[str, Any]:
+    """Return the parameters of /order/logisticsAddMultiPack: one parcel, the same request_id in every attempt."""
+    shipped = [{"shipped_order_id": line_id, "shipped_num": quantity} for line_id, _, quantity in parcel.lines]
+    return {
+        "order_id": parcel.platform_order_id,
+        "request_id": parcel.parcel_id,
+        "pack_list": [{"shipped_order_info": shipped, "company_code": company, "logistics_code": parcel.waybill}],
+    }
+
+
+def stock(order: StockOrder) -> dict[str, Any]:
+    """Return the parameters of /sku/syncStock; a repeat with the same idempotent_id counts once."""
+    params: dict[str, Any] = {
+        "stock_num": order.quantity,
+        "incremental": order.delta,
+        "idempotent_id": order.change_id,
+    }
+    return params | sku_named(order.listing_id, order.listing_sku)
+
+
+def sku_named(listing_id: str, listing_sku: str) -> dict[str, Any]:
+    """Return how a call names a SKU: the platform's number, else the merchant's code."""
+    named: dict[str, Any] = {"sku_id": int(listing_sku)} if _is_number(listing_sku) else {"code": listing_sku}
+    return named | ({"product_id": int(listing_id)} if _is_number(listing_id) else {})
+
+
+def carrier(code: str) -> str | None:
+    """Return the platform's company code for ours; None when it has none that we know."""
+    return CARRIERS.get(code.upper()) or (code if code in CARRIERS.values() else None)
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= 19
+
+
+def _part(record: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    value = record.get(name)
+    return value if isinstance(value, dict) else {}
+
+
+def _name(place: Mapping[str, Any], level: str) -> str:
+    return _plain(_text(_part(place, level), "name"))[:64]
+
+
+def _text(record: Mapping[str, Any], name: str) -> str:
+    value = record.get(name)
+    return str(value).strip() if isinstance(value, str | int) and not isinstance(value, bool) else ""
+
+
+def _plain(text: str) -> str:
+    return _FORBIDDEN.sub(" ", _LINE_BREAKS.sub(" ", text)).strip()
+
+
+def _whole(record: Mapping[str, Any], name: str) -> int:
+    value = record.get(name)
+    if isinstance(value, str) and _is_number(value):
+        return int(value)
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise OrderRefused(name, "is missing or not a whole number")
+    return value
+
+
+def _moment(record: Mapping[str, Any], name: str) -> datetime | None:
+    """Return a moment from seconds since 1970; 0 and nothing mean that it has not come."""
+    if record.get(name) in (None, 0, "", "0"):
+        return None
+    seconds = _whole(record, name)
+    if not 0 < seconds <= MOMENT_LAST_S:
+        raise OrderRefused(name, "is not a moment in seconds since 1970")
+    return datetime.fromtimestamp(seconds, UTC)
