@@ -15,8 +15,9 @@ from libs.stream import metrics
 from libs.stream.journal import Journal, JournalAway
 
 POLL_MS = 1_000
-CLAIM_LIMIT_SENDS = 200
 IN_FLIGHT_LIMIT_PER_DESTINATION = 8
+# Those in flight are among the oldest, so as many again are looked for behind them.
+CLAIM_LIMIT_PER_DESTINATION = 2 * IN_FLIGHT_LIMIT_PER_DESTINATION
 SEND_TIMEOUT_S = 15.0
 ATTEMPTS_LIMIT = 500
 RETRY_FIRST_MS = 500
@@ -52,6 +53,10 @@ class Breaker:
     failures: int = 0
     open_until_s: float = 0.0
     probing: bool = False
+
+    def may_admit(self, now_s: float) -> bool:
+        """Tell whether a call might start now, without starting one."""
+        return self.failures < BREAKER_FAILURES or (now_s >= self.open_until_s and not self.probing)
 
     def admits(self, now_s: float) -> bool:
         """Tell whether a call may start now; after the pause only one at a time."""
@@ -118,16 +123,22 @@ class Egress:
             per_destination[destination] = per_destination.get(destination, 0) + 1
         # A call that ends while the database is asked may still be in the answer: it is looked at again next time.
         self._landed.clear()
-        waiting = await self.journal.waiting_sends(now, CLAIM_LIMIT_SENDS)
+        open_to = [
+            destination
+            for destination in self.senders
+            if per_destination.get(destination, 0) < IN_FLIGHT_LIMIT_PER_DESTINATION
+            and self._breakers.setdefault(destination, Breaker()).may_admit(loop_now_s)
+        ]
+        waiting = await self.journal.waiting_sends(now, open_to, CLAIM_LIMIT_PER_DESTINATION) if open_to else []
         for send, attempts in waiting:
-            sender = self.senders.get(send.destination)
+            sender = self.senders[send.destination]
             place = (send.destination, send.send_id)
             flying = per_destination.get(send.destination, 0)
-            if sender is None or place in self._flying or place in self._landed:
+            if place in self._flying or place in self._landed:
                 continue
             if flying >= IN_FLIGHT_LIMIT_PER_DESTINATION:
                 continue
-            if not self._breakers.setdefault(send.destination, Breaker()).admits(loop_now_s):
+            if not self._breakers[send.destination].admits(loop_now_s):
                 continue
             per_destination[send.destination] = flying + 1
             self._flying[place] = asyncio.create_task(self._try(sender, send, attempts + 1))

@@ -148,7 +148,9 @@ class Journal(Protocol):
         """Count a failed redrive."""
         ...
 
-    async def waiting_sends(self, now: datetime, limit: int) -> list[tuple[Send, int]]:
+    async def waiting_sends(
+        self, now: datetime, destinations: Sequence[str], limit_each: int
+    ) -> list[tuple[Send, int]]:
         """Return outward calls whose time has come, oldest first, with the attempts made so far."""
         ...
 

@@ -276,12 +276,19 @@ class MemoryJournal:
     async def note_parked_attempt(self, key: str, n: int, error: str) -> None:
         """A failed redrive changes nothing that matters here."""
 
-    async def waiting_sends(self, now: datetime, limit: int) -> list[tuple[Send, int]]:
-        """Return outward calls whose time has come."""
+    async def waiting_sends(
+        self, now: datetime, destinations: Sequence[str], limit_each: int
+    ) -> list[tuple[Send, int]]:
+        """Return outward calls whose time has come, the oldest of each destination."""
         due = [
             row for row in self.stored.egress.values() if row["next_try_at"] is not None and row["next_try_at"] <= now
         ]
-        return [(row["send"], row["attempts"]) for row in sorted(due, key=lambda row: row["next_try_at"])[:limit]]
+        due.sort(key=lambda row: row["next_try_at"])
+        found = []
+        for destination in destinations:
+            its = [row for row in due if row["send"].destination == destination]
+            found += [(row["send"], row["attempts"]) for row in its[:limit_each]]
+        return found
 
     async def note_attempt(self, send: Send, attempts: int, next_try_at: datetime, outcome: str) -> None:
         """Record a failed attempt, unless the call has its outcome already."""

@@ -12,7 +12,7 @@ from libs.decide import Due, Key, Reply, Row, Send
 from libs.stream.journal import Answered, Changes, Fenced, Head, JournalAway, Parked, Resume, Unsaveable
 from libs.stream.log import Outgoing, Place
 from libs.stream.postgres_save import save_outputs, save_rows
-from libs.stream.postgres_sql import ACQUIRE, ADVANCE, RENEW, SELECT_PARKED
+from libs.stream.postgres_sql import ACQUIRE, ADVANCE, RENEW, SELECT_PARKED, SELECT_SENDS
 from libs.stream.rows import RowCodec
 from libs.stream.tables import Tables
 
@@ -299,13 +299,11 @@ class PostgresJournal:
         sql = "UPDATE parked SET attempts = attempts + 1, error = $3, behind = false WHERE key = $1 AND n = $2"
         await self._run_beside("execute", sql, key, n, error)
 
-    async def waiting_sends(self, now: datetime, limit: int) -> list[tuple[Send, int]]:
-        """Return outward calls whose time has come, oldest first, with the attempts made so far."""
-        sql = (
-            "SELECT destination, send_id, key, body, attempts FROM egress WHERE next_try_at IS NOT NULL "
-            "AND next_try_at <= $1 ORDER BY next_try_at LIMIT $2"
-        )
-        rows = await self._run_beside("fetch", sql, now, limit)
+    async def waiting_sends(
+        self, now: datetime, destinations: Sequence[str], limit_each: int
+    ) -> list[tuple[Send, int]]:
+        """Return outward calls whose time has come, the oldest of each destination, with the attempts made so far."""
+        rows = await self._run_beside("fetch", SELECT_SENDS, now, list(destinations), limit_each)
         return [
             (Send(destination=r[0], send_id=r[1], key=r[2], body=msgspec.json.decode(r[3])), r["attempts"])
             for r in rows

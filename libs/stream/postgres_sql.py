@@ -56,3 +56,14 @@ SELECT_PARKED = """
 SELECT key, n, topic, part AS partition, at_offset AS "offset", src AS source, seq, type, value, error, behind
 FROM parked WHERE key = $1 ORDER BY n
 """
+
+# Each destination has its own queue: one that is away, or behind, keeps nobody else waiting.
+SELECT_SENDS = """
+SELECT s.destination, s.send_id, s.key, s.body, s.attempts
+FROM unnest($2::text[]) AS d(destination)
+CROSS JOIN LATERAL (
+    SELECT * FROM egress e
+    WHERE e.destination = d.destination AND e.next_try_at IS NOT NULL AND e.next_try_at <= $1
+    ORDER BY e.next_try_at LIMIT $3
+) s
+"""

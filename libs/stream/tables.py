@@ -103,7 +103,7 @@ egress = Table(
     Column("attempts", Integer, nullable=False),
     Column("next_try_at", DateTime(timezone=True), nullable=True),
     Column("outcome", Text, nullable=False),
-    Index("egress_waiting", "next_try_at", postgresql_where="next_try_at IS NOT NULL"),
+    Index("egress_waiting", "destination", "next_try_at", postgresql_where="next_try_at IS NOT NULL"),
 )
 parked = Table(
     "parked",

@@ -69,7 +69,7 @@ class Worker:
         self._reader = Reader(handlers)
         self._publisher = Publisher(log, self._acked, self._publish_failed)
         self.companions: Sequence[Companion] = ()
-        self._egress = Egress(self.service, journal, senders or {}, self._desk.deliver, clock)
+        self._egress = Egress(self.service, journal, {} if senders is None else senders, self._desk.deliver, clock)
         self._resume = Resume(epoch=0, batch_no=0, decided_at=clock())
         self._writer = Writer(self.service, shard, 1, 1, {})
         self._line = structlog.get_logger().bind(service=self.service, shard=shard)
@@ -99,7 +99,7 @@ class Worker:
 
     @property
     def now(self) -> datetime:
-        """The time the next decision would see."""
+        """The time that the next decision sees."""
         return max(self._clock(), self._resume.decided_at)
 
     def stop(self) -> None:
@@ -275,9 +275,8 @@ class Worker:
         except BaseException:
             self._desk.put_back(commands, deliveries)
             raise
-        for _, done in deliveries:
-            if not done.done():
-                done.set_result(None)
+        for done in [done for _, done in deliveries if not done.done()]:
+            done.set_result(None)
         redrives = self._desk.take_redrives()
         try:
             for key, answer in redrives:
@@ -386,10 +385,7 @@ class Worker:
             self._desk.settle(answered.idempotency_key, answered.reply)
 
     async def _redrive(self, key: str) -> Reply:
-        async def again(item: Input) -> None:
-            await self._commit([item], self.now, redrive=True)
-
-        reply = await redrive(key, self.handlers, self._journal, again)
+        reply = await redrive(key, self.handlers, self._journal, lambda i: self._commit([i], self.now, redrive=True))
         if reply.status == 200:
             self._resume.parked_keys.discard(key)
             metrics.PARKED.labels(self.service).set(len(self._resume.parked_keys))

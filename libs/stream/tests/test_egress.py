@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -281,6 +282,16 @@ def held(gate: asyncio.Event) -> Far:
     return Far(answer)
 
 
+async def test_a_long_queue_for_one_keeps_nobody_else_waiting() -> None:
+    gone, there = Far(ConnectionError()), Far()
+    bench = Bench({"gone": gone, "there": there})
+    bench.write(*[f"g{n}" for n in range(500)], to="gone")
+    bench.clock.forward(1)
+    bench.write("s1", to="there")
+    await bench.rounds(1)
+    assert there.calls == [("s1", 1)], "five hundred older calls to somebody who is away"
+
+
 async def test_calls_in_flight_are_bounded_for_each_destination() -> None:
     gate = asyncio.Event()
     slow, quick = held(gate), Far()
@@ -353,12 +364,12 @@ async def test_a_database_that_is_away_stops_nothing_for_good(monkeypatch: pytes
     asked = bench.journal.waiting_sends
     failures = 3
 
-    async def away(now: datetime, limit: int) -> list[tuple[Send, int]]:
+    async def away(*arguments: Any) -> list[tuple[Send, int]]:
         nonlocal failures
         failures -= 1
         if failures >= 0:
             raise JournalAway("not now")
-        return await asked(now, limit)
+        return await asked(*arguments)
 
     monkeypatch.setattr(bench.journal, "waiting_sends", away)
     async with running(bench):

@@ -252,10 +252,12 @@ class SimJournal(MemoryJournal):
         await self._call(beside=True)
         await super().note_parked_attempt(key, n, error)
 
-    async def waiting_sends(self, now: datetime, limit: int) -> list[tuple[Send, int]]:
+    async def waiting_sends(
+        self, now: datetime, destinations: Sequence[str], limit_each: int
+    ) -> list[tuple[Send, int]]:
         """Return outward calls whose time has come."""
         await self._call(beside=True)
-        return await super().waiting_sends(now, limit)
+        return await super().waiting_sends(now, destinations, limit_each)
 
     async def note_attempt(self, send: Send, attempts: int, next_try_at: datetime, outcome: str) -> None:
         """Record a failed attempt."""
