@@ -149,7 +149,7 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Parcel:
-    """A shipped parcel to report. `remaining` tells whether more parcels of the order follow."""
+    """A shipped parcel to report. `remaining` tells how many parcels of the order are still to come."""
 
     platform_order_id: str
     parcel_id: str
@@ -158,6 +158,7 @@ class Parcel:
     lines: tuple[tuple[str, str, int], ...]  # line_id, sku, quantity
     split: bool = False  # the order leaves in several parcels
     again: bool = False  # the platform already has another waybill for this parcel
+    remaining: int = 0  # parcels of the order that are still to be reported; 0: with this one all is delivered
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +209,10 @@ class Client(Protocol):
 
     async def confirm(self, receipts: Sequence[str]) -> None:
         """Tell the queue or socket that these messages are safe here."""
+        ...
+
+    async def accept(self, platform_order_id: str) -> str:
+        """Accept an order, due within `accept_limit_s`; "" where orders need no acceptance, and nothing is called."""
         ...
 
     async def upload(self, parcel: Parcel) -> str:

@@ -15,6 +15,15 @@ class Settings(ServiceSettings):
     buyer_key_secret: str = Field(validation_alias="ORDO_BUYER_KEY_SECRET", min_length=16)
     master_key: str = Field(validation_alias="ORDO_MASTER_KEY", min_length=44, max_length=44)
     own_demo_secret: SecretStr | None = Field(default=None, validation_alias="ORDO_OWN_DEMO_SECRET")
+    public_url: str = Field(
+        "", validation_alias="ORDO_PUBLIC_URL", description="how platforms and browsers reach this service"
+    )
+    url_inventory: str = Field(
+        "", validation_alias="ORDO_URL_INVENTORY", description="who is asked for the figures of a SKU newly listed"
+    )
+    pull_interval_s: float = Field(10.0, validation_alias="ORDO_PULL_INTERVAL_S", gt=0)
+    shop_late_after_s: float = Field(300.0, validation_alias="ORDO_SHOP_LATE_AFTER_S", gt=0)
+    shop_red_after_s: float = Field(900.0, validation_alias="ORDO_SHOP_RED_AFTER_S", gt=0)
 
     @property
     def own_keys(self) -> dict[str, bytes]:

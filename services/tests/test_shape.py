@@ -33,7 +33,7 @@ KAFKA = "only libs.stream speaks Kafka"
 IMPORTS = {
     "a service imports another": ("services/risk/handlers.py", "import services.inventory.store", {SIDEWAYS}),
     "a domain imports another's": ("services/risk/domain/rows.py", "import services.routing.domain", {SIDEWAYS}),
-    "a clock in a domain file": ("services/ingestion/domain.py", "import time", {PURE}),
+    "a clock in a domain file": ("services/ingestion/domain/orders.py", "import time", {PURE}),
     "a clock in a domain folder": ("services/tower/domain/fold.py", "import time", {PURE}),
     "dice in a domain": ("services/routing/domain/planning.py", "import random", {PURE}),
     "a database in a domain": ("services/inventory/domain/assign.py", "import sqlalchemy", {PURE}),

@@ -12,7 +12,7 @@ from sqlalchemy import CheckConstraint, Connection, MetaData, inspect, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from contracts.envelope import Event
-from contracts.topics import CATALOG, EVENT_TYPES, PARKED, SERVICES, SHIPMENTS, STOCK_LEVELS, TOPIC_OF, topics_read_by
+from contracts.topics import CATALOG, EVENT_TYPES, PARKED, SERVICES, TOPIC_OF, topics_read_by
 from libs.decide import Entry, Row
 from libs.runtime.migrate import migrate, sqlalchemy_url
 from libs.runtime.service import Service
@@ -20,11 +20,8 @@ from libs.stream.tables import STREAM
 
 ROOT = Path(__file__).resolve().parents[2]
 READ_WITHOUT_A_HANDLER = {
-    ("ingestion", SHIPMENTS.name): "shipments are uploaded by platform connectors, which come later",
-    ("ingestion", STOCK_LEVELS.name): "stock is pushed by platform connectors, which come later",
     ("tower", CATALOG.name): "it counts orders, and a catalogue entry concerns none; its position moves along",
 }
-NOT_YET_SAID = {"RefundRequested": "refunds after shipping are told by platforms, whose connectors come later"}
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +81,7 @@ def test_the_tower_hears_every_event_of_every_other_topic(built: dict[str, Servi
 def test_every_event_has_a_listener_or_is_only_for_the_record(built: dict[str, Service]) -> None:
     listened = {event for service in built.values() for event in heard(service)}
     silent = {name for name, event in EVENT_TYPES.items() if event not in listened}
-    assert silent == {"WarehouseDefined", "StockLevelChanged", "InboundExpected"}
+    assert silent == {"WarehouseDefined", "InboundExpected"}
 
 
 def sources(name: str) -> Iterator[tuple[Path, ast.Module]]:
@@ -127,7 +124,7 @@ def test_a_service_mentions_only_events_it_writes_or_reads(name: str) -> None:
 def test_every_declared_event_is_made_by_its_writer() -> None:
     made = {name: set().union(*[mentioned(tree) for _, tree in sources(name)]) for name in SERVICES}
     unsaid = {event.__name__ for event, topic in TOPIC_OF.items() if event.__name__ not in made[topic.writer]}
-    assert unsaid == set(NOT_YET_SAID)
+    assert unsaid == set()
     assert set(PARKED) == set(SERVICES)
 
 

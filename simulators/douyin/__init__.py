@@ -31,6 +31,7 @@ METHODS: dict[str, Callable[[Call], dict[str, Any]]] = {
     "order.logisticsAdd": shipping.logistics_add,
     "order.logisticsAddMultiPack": shipping.logistics_add_multi_pack,
     "order.logisticsEdit": shipping.logistics_edit,
+    "order.logisticsEditByPack": shipping.logistics_edit_by_pack,
     "sku.syncStock": stock.sync_stock,
     "sku.syncStockBatch": stock.sync_stock_batch,
     "sku.stockNum": stock.stock_num,

@@ -187,11 +187,13 @@ def _after_sale_of_line(order: PlatformOrder, line: Line) -> dict[str, int]:
 
 
 def parcels(order: PlatformOrder) -> list[Upload]:
-    """Return what was shipped, as corrected since."""
+    """Return what was shipped, as corrected since: a correction that names lines is of their parcel."""
     known: list[Upload] = []
     for upload in order.uploads:
         if upload.kind == "corrected" and known:
-            known[-1] = Upload(known[-1].at, upload.carrier, upload.waybill, known[-1].lines)
+            named = (place for place, pack in enumerate(known) if upload.lines and pack.lines == upload.lines)
+            place = next(named, len(known) - 1)
+            known[place] = Upload(known[place].at, upload.carrier, upload.waybill, known[place].lines)
         elif upload.kind == "first":
             known.append(upload)
     return known

@@ -65,6 +65,23 @@ def logistics_edit(call: Call) -> dict[str, Any]:
     return {}
 
 
+def logistics_edit_by_pack(call: Call) -> dict[str, Any]:
+    """order.logisticsEditByPack: another waybill for one parcel of an order."""
+    order = order_of(call, "order_id")
+    asked = call.text("pack_id")
+    packs = parcels(order)
+    found = next((pack for place, pack in enumerate(packs) if pack_id(order, place) == asked), None)
+    if found is None or order.status is Status.CLOSED:
+        order.uploads_refused += 1
+        raise BusinessFailed(NOT_SHIPPABLE, "包裹不存在，不能修改物流信息")
+    company, waybill = call.text("company_code"), call.text("logistics_code")
+    if any(pack.waybill == waybill for pack in packs if pack is not found):
+        order.uploads_refused += 1
+        raise BusinessFailed(WRONG_LINES, "运单号已用于其他包裹")
+    call.market.upload(call.shop, order, company, waybill, found.lines, corrects=True)
+    return {}
+
+
 def _packs(call: Call, order: PlatformOrder) -> list[tuple[str, str, list[tuple[str, int]]]]:
     asked = call.params.get("pack_list")
     if not isinstance(asked, list) or not 1 <= len(asked) <= PACKS_LIMIT:

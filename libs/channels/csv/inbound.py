@@ -43,6 +43,13 @@ class ReadOrder:
 
 
 @dataclass(slots=True)
+class LeftOut:
+    """How many rows said nothing: their orders are unpaid, closed, or refunded before shipping."""
+
+    rows: int = 0
+
+
+@dataclass(slots=True)
 class _Open:
     """An order whose last row has not been read yet; once a row is refused the order is, and keeps nothing."""
 
@@ -69,16 +76,19 @@ def encoding_of(file: IO[bytes]) -> str:
     raise OrderRefused("file", "is neither UTF-8 nor GB18030")
 
 
-def read_orders(file: IO[bytes], platform: str = "") -> Iterator[ReadOrder | RowRefused]:
+def read_orders(
+    file: IO[bytes], platform: str = "", left_out: LeftOut | None = None
+) -> Iterator[ReadOrder | RowRefused]:
     """Yield the file's orders and refused rows. OrderRefused means that the file as a whole cannot be read.
 
-    A platform's export is recognised by its heading row, or read as the named `platform`'s.
+    A platform's export is recognised by its heading row, or read as the named `platform`'s. Rows that say nothing are
+    counted in `left_out`.
     """
     encoding = encoding_of(file)
     counted = _Rows(file, encoding, platform)
     counts = Counter(number for _, number, _ in counted.read() if number)
     counted.check_numbers()
-    rows = _Rows(file, encoding, platform)
+    rows = _Rows(file, encoding, platform, left_out)
     yield from _Reading(counts, rows).orders()
 
 
@@ -167,8 +177,9 @@ def _column_of(path: str, layout: Layout) -> tuple[int, str]:
 class _Rows:
     """The rows of a file under its heading, read from the start each time."""
 
-    def __init__(self, file: IO[bytes], encoding: str, platform: str) -> None:
+    def __init__(self, file: IO[bytes], encoding: str, platform: str, left_out: LeftOut | None = None) -> None:
         self._file = file
+        self._left_out = left_out if left_out is not None else LeftOut()
         self._encoding = encoding
         self._platform = platform
         self._layout: Layout | None = None
@@ -202,8 +213,10 @@ class _Rows:
                 self._watches = [(at, column, NumberWatch(column)) for at, column in self._layout.ids]
                 continue
             number, cells = self._cells(row)
-            if cells is not None:
-                yield line, number, cells
+            if cells is None:
+                self._left_out.rows += 1
+                continue
+            yield line, number, cells
         if self._layout is None:
             raise OrderRefused("file", "is empty")
 

@@ -1,9 +1,9 @@
 """Douyin's amounts: the unit of each field as data, and an order's sum explained field by field; pure."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from libs.channels.goods import Charges, Goods, spread
 from libs.channels.money import fen
 from libs.channels.refusals import OrderRefused
 
@@ -64,29 +64,6 @@ _IN_LINES = frozenset(path for path, _, _ in _REDUCTIONS[:3])
 _SURCHARGES = ("order.post_insurance_amount", "order.packing_amount", "order.tax_amount")
 
 
-@dataclass
-class Goods:
-    """A line in the making: what the platform took off it, by who pays."""
-
-    sku: str
-    quantity: int
-    unit_price: int
-    discounts: dict[str, int]
-
-    @property
-    def net(self) -> int:
-        """Return what the line still costs."""
-        return self.quantity * self.unit_price - sum(self.discounts.values())
-
-
-@dataclass(frozen=True)
-class Charges:
-    """What the order costs besides its lines, and in all."""
-
-    shipping_fee: int
-    total: int
-
-
 def settle(detail: Mapping[str, Any], lines: Sequence[Goods]) -> Charges:
     """Bring the lines' discounts in line with the order's, so that what is paid is explained.
 
@@ -111,17 +88,3 @@ def settle(detail: Mapping[str, Any], lines: Sequence[Goods]) -> Charges:
             shipping_fee += used
             too_much += used
     return Charges(shipping_fee, total)
-
-
-def spread(lines: Sequence[Goods], funder: str, amount: int) -> int:
-    """Take an amount off the lines in proportion to what they cost; returns how much of it found room."""
-    room = sum(max(line.net, 0) for line in lines)
-    left = taken = min(amount, room)
-    for line in lines:
-        net = max(line.net, 0)
-        share = left * net // room if room else 0
-        # What rounding leaves over goes to the last line that still costs something.
-        line.discounts[funder] = line.discounts.get(funder, 0) + share
-        left -= share
-        room -= net
-    return taken

@@ -147,6 +147,10 @@ class DouyinClient:
         if receipts:
             raise ValueError("douyin has no message queue")
 
+    async def accept(self, platform_order_id: str) -> str:
+        """Return nothing: Douyin's orders need no acceptance."""
+        return ""
+
     async def upload(self, parcel: Parcel) -> str:
         """Report a shipment. A parcel that the platform already has under this waybill counts as done."""
         company = mapping.carrier(parcel.carrier)

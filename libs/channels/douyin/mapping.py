@@ -8,7 +8,8 @@ from typing import Any
 import msgspec
 
 from libs.channels.channel import About, Document, Heard, Parcel, StockOrder
-from libs.channels.douyin.amounts import AMOUNTS, Goods, settle
+from libs.channels.douyin.amounts import AMOUNTS, settle
+from libs.channels.goods import Goods
 from libs.channels.own.inbound import ORDER_CANCELLED, REFUND_REQUESTED, Cancellation, Refund, convert
 from libs.channels.refusals import OrderRefused
 from libs.channels.wire import decode
@@ -64,17 +65,17 @@ def _order(detail: Mapping[str, Any]) -> list[Heard]:
 
 
 def _fields(detail: Mapping[str, Any], paid_at: datetime | None) -> dict[str, Any]:
-    rows = _rows(detail)
-    charges = settle(detail, [goods for goods, _ in rows])
+    goods_of_lines = _rows(detail)
+    charges = settle(detail, goods_of_lines)
     lines = [
         {
-            "line_id": line_id,
+            "line_id": goods.line_id,
             "sku": goods.sku,
             "quantity": goods.quantity,
             "unit_price": goods.unit_price,
             "discounts": [{"funder": funder, "amount": amount} for funder, amount in goods.discounts.items() if amount],
         }
-        for goods, line_id in rows
+        for goods in goods_of_lines
     ]
     fields: dict[str, Any] = {
         "platform_order_id": _text(detail, "order_id"),
@@ -95,7 +96,7 @@ def _fields(detail: Mapping[str, Any], paid_at: datetime | None) -> dict[str, An
     return fields
 
 
-def _rows(detail: Mapping[str, Any]) -> list[tuple[Goods, str]]:
+def _rows(detail: Mapping[str, Any]) -> list[Goods]:
     found = detail.get("sku_order_list")
     if not isinstance(found, list) or not found or not all(isinstance(each, dict) for each in found):
         raise OrderRefused("sku_order_list", "is missing or empty")
@@ -103,6 +104,7 @@ def _rows(detail: Mapping[str, Any]) -> list[tuple[Goods, str]]:
     for each in found:
         outer = _text(each, "out_sku_id")
         goods = Goods(
+            line_id=_text(each, "order_id"),
             sku=_text(each, "code") or (outer if outer != "0" else "") or _text(each, "sku_id"),
             quantity=_whole(each, "item_num"),
             unit_price=AMOUNTS["sku.origin_amount"](each),
@@ -112,7 +114,7 @@ def _rows(detail: Mapping[str, Any]) -> list[tuple[Goods, str]]:
                 "influencer": AMOUNTS["sku.promotion_talent_amount"](each),
             },
         )
-        rows.append((goods, _text(each, "order_id")))
+        rows.append(goods)
     return rows
 
 

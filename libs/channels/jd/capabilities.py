@@ -2,7 +2,8 @@
 
 from libs.channels.capabilities import Capabilities
 
-WINDOW_LIMIT_S = 7 * 86_400  # orders: a month; after-sales by time of application: a week
+# Orders: a month; after-sales by time of application: a week, of which rounding outwards to whole seconds takes one.
+WINDOW_LIMIT_S = 7 * 86_400 - 1
 PAGE_LIMIT_ORDERS = 100
 PAGE_LIMIT_SERVICES = 50
 

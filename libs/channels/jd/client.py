@@ -175,6 +175,10 @@ class JdClient:
 
     # ---- Back
 
+    async def accept(self, platform_order_id: str) -> str:
+        """Return nothing: JD's orders need no acceptance."""
+        return ""
+
     async def upload(self, parcel: Parcel) -> str:
         """Report a shipment, which ships the whole order; the second report of a waybill counts as done."""
         if parcel.again:

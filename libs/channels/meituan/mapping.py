@@ -55,7 +55,10 @@ ON_ITS_WAY = "20"  # logistics_status: the courier has the goods
 
 def heard(document: Document) -> list[Heard]:
     """Return what a document says; an unpaid order and a refused refund say nothing."""
-    fields = decode(document.raw)
+    try:
+        fields = decode(document.raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise OrderRefused("", "the document is not valid JSON") from None
     if not isinstance(fields, dict):
         raise OrderRefused("", "is not a JSON object")
     return _refund(fields) if document.about is About.REFUND else _order(fields)

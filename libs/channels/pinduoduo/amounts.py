@@ -1,9 +1,9 @@
 """Pinduoduo's amounts: the unit of each field as data, and an order's sum explained field by field; pure."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
+from libs.channels.goods import Charges, Goods, spread
 from libs.channels.money import fen, fen_of_yuan
 from libs.channels.refusals import OrderRefused
 
@@ -53,30 +53,6 @@ _REDUCTIONS = (
 _SURCHARGES = ("order.delivery_install_value", "order.delivery_home_value", "order.home_install_value")
 
 
-@dataclass
-class Goods:
-    """A line in the making: what the platform took off it, by who pays."""
-
-    line_id: str
-    sku: str
-    quantity: int
-    unit_price: int
-    discounts: dict[str, int] = field(default_factory=dict)
-
-    @property
-    def net(self) -> int:
-        """Return what the line still costs."""
-        return self.quantity * self.unit_price - sum(self.discounts.values())
-
-
-@dataclass(frozen=True)
-class Charges:
-    """What the order costs besides its lines, and in all."""
-
-    shipping_fee: int
-    total: int
-
-
 def settle(info: Mapping[str, Any], lines: Sequence[Goods]) -> Charges:
     """Spread the order's discounts over its lines, so that what is paid is explained.
 
@@ -105,17 +81,3 @@ def settle(info: Mapping[str, Any], lines: Sequence[Goods]) -> Charges:
             shipping_fee += used
             too_much += used
     return Charges(shipping_fee, total)
-
-
-def spread(lines: Sequence[Goods], funder: str, amount: int) -> int:
-    """Take an amount off the lines in proportion to what they cost; returns how much of it found room."""
-    room = sum(max(line.net, 0) for line in lines)
-    left = taken = min(amount, room)
-    for line in lines:
-        net = max(line.net, 0)
-        share = left * net // room if room else 0
-        # What rounding leaves over goes to the last line that still costs something.
-        line.discounts[funder] = line.discounts.get(funder, 0) + share
-        left -= share
-        room -= net
-    return taken

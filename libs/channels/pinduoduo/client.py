@@ -174,6 +174,10 @@ class PinduoduoClient:
         """Acknowledge messages on the open socket."""
         await self._socket.confirm(receipts)
 
+    async def accept(self, platform_order_id: str) -> str:
+        """Return nothing: Pinduoduo's orders need no acceptance."""
+        return ""
+
     async def upload(self, parcel: Parcel) -> str:
         """Report a shipment. An order that the platform already has under this waybill counts as done."""
         company = mapping.carrier(parcel.carrier)
@@ -273,7 +277,13 @@ class PinduoduoClient:
             content=_encode(body),
             headers={"content-type": "application/json"},
         )
-        data = check(answer, "pop_auth_token_response")
+        try:
+            data = check(answer, "pop_auth_token_response")
+        except PlatformRefused as refused:
+            if refused.cure is not Cure.GIVE_UP:
+                raise
+            # A code or refresh token that is used up or unknown: only signing in again helps.
+            raise PlatformRefused(Cure.ASK, refused.code, refused.text) from None
         token = data.get("access_token")
         if not isinstance(token, str) or not token:
             raise PlatformRefused(Cure.ASK, "answer", "holds no access token")

@@ -8,8 +8,9 @@ from typing import Any
 import msgspec
 
 from libs.channels.channel import About, Document, Heard, Parcel, StockOrder
+from libs.channels.goods import Goods
 from libs.channels.own.inbound import ORDER_CANCELLED, REFUND_REQUESTED, Cancellation, Refund, convert
-from libs.channels.pinduoduo.amounts import AMOUNTS, Goods, settle
+from libs.channels.pinduoduo.amounts import AMOUNTS, settle
 from libs.channels.refusals import OrderRefused
 from libs.channels.wire import decode
 

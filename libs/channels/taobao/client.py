@@ -203,6 +203,10 @@ class TaobaoClient:
 
     # ---- Back
 
+    async def accept(self, platform_order_id: str) -> str:
+        """Return nothing: Taobao's orders need no acceptance."""
+        return ""
+
     async def upload(self, parcel: Parcel) -> str:
         """Report a shipment; the second report of a waybill counts as done."""
         method = "taobao.logistics.consign.resend" if parcel.again else "taobao.logistics.offline.send"

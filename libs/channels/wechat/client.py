@@ -108,6 +108,10 @@ class WechatClient:
     async def confirm(self, receipts: Sequence[str]) -> None:
         """There is no queue, so there is nothing to confirm."""
 
+    async def accept(self, platform_order_id: str) -> str:
+        """Return nothing: WeChat's orders need no acceptance."""
+        return ""
+
     async def upload(self, parcel: Parcel) -> str:
         """Report a shipment; a waybill that WeChat has already counts as done."""
         if self._access.secrets.get("kind") == MINI_PROGRAM:

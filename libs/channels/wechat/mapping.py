@@ -78,7 +78,10 @@ OTHER_CARRIER = "OTHER"
 
 def heard(document: Document) -> list[Heard]:
     """Return what a document says; an unpaid order and an after-sale that is over without a refund say nothing."""
-    answer = decode(document.raw)
+    try:
+        answer = decode(document.raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise OrderRefused("", "the document is not valid JSON") from None
     key = "after_sale_order" if document.about is About.REFUND else "order"
     fields = answer.get(key) if isinstance(answer, dict) else None
     if not isinstance(fields, dict):

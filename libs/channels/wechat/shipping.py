@@ -42,7 +42,7 @@ async def report(http: httpx.AsyncClient, access: Access, parcel: Parcel, now: d
         "payer": {"openid": str(known.get("openid") or "")},
     }
     if parcel.split:
-        body["is_all_delivered"] = False
+        body["is_all_delivered"] = parcel.remaining == 0
     try:
         await ask(http, access, "/wxa/sec/order/upload_shipping_info", body)
     except PlatformRefused as refused:

@@ -1,17 +1,20 @@
 """Between a message and its command: derives what decisions need and seals the rest, so no name goes further."""
 
+import hashlib
+import hmac
 from datetime import datetime
 
 import msgspec
 
 from contracts.orders import Destination
 from libs.channels.own import mapping
-from libs.channels.own.inbound import Cancellation, Order, Recipient
+from libs.channels.own.inbound import Cancellation, Order, Recipient, Refund
 from libs.regions import is_pickup_point, resolve
 from libs.runtime.service import Parts
-from services.ingestion.domain import CancelOrder, PlaceOrder
+from services.ingestion.domain import CancelOrder, PlaceOrder, RequestRefund
 
 CHANNEL = mapping.CHANNEL
+DIGEST_BYTES = 12
 
 
 class Edge:
@@ -25,21 +28,53 @@ class Edge:
     async def command(
         self, shop_id: str, message: Order | Cancellation, raw: bytes, request_id: str
     ) -> PlaceOrder | CancelOrder:
-        """Return the command for one message; `raw` is kept sealed as it came."""
-        month = _month(self._now())
-        raw_sealed = await self._vault.seal(shop_id, month, raw)
+        """Return the command for one message of the own channel; `raw` is kept sealed as it came."""
+        raw_sealed = await self.seal(shop_id, raw)
         if isinstance(message, Cancellation):
-            return CancelOrder(
-                order_id=mapping.order_id_of(CHANNEL, shop_id, message.platform_order_id),
-                request_id=request_id,
-                requested_at=message.cancelled_at,
-                reason=mapping.public_reason(message.reason),
-                raw_sealed=raw_sealed,
-            )
-        sealed = await self._vault.seal(shop_id, month, mapping.personal(message))
-        key = mapping.buyer_key(self._keys, CHANNEL, message.buyer)
+            return self._cancellation(CHANNEL, shop_id, message, raw_sealed, request_id)
+        return await self._order(CHANNEL, shop_id, message, raw_sealed, request_id)
+
+    async def command_of_platform(
+        self, channel: str, shop_id: str, message: Order | Cancellation | Refund, raw_sealed: str, request_id: str
+    ) -> PlaceOrder | CancelOrder | RequestRefund:
+        """Return the command for one thing that a platform's document says; the document is sealed already."""
+        if isinstance(message, Order):
+            return await self._order(channel, shop_id, message, raw_sealed, request_id)
+        if isinstance(message, Cancellation):
+            return self._cancellation(channel, shop_id, message, raw_sealed, request_id)
+        return RequestRefund(
+            order_id=mapping.order_id_of(channel, shop_id, message.platform_order_id),
+            refund_id=message.refund_id,
+            amount=message.amount,
+            after_shipping=message.after_shipping,
+            requested_at=message.requested_at,
+            reason=mapping.public_reason(message.reason),
+        )
+
+    async def seal(self, shop_id: str, raw: bytes) -> str:
+        """Seal what came under the shop's key of this month."""
+        return await self._vault.seal(shop_id, _month(self._now()), raw)
+
+    def digest(self, text: bytes) -> str:
+        """Return a keyed hash by which secrets can be told apart, and nothing else."""
+        return hmac.digest(self._keys.content, b"ordo access\0" + text, hashlib.sha256)[:DIGEST_BYTES].hex()
+
+    def _cancellation(
+        self, channel: str, shop_id: str, message: Cancellation, raw_sealed: str, request_id: str
+    ) -> CancelOrder:
+        return CancelOrder(
+            order_id=mapping.order_id_of(channel, shop_id, message.platform_order_id),
+            request_id=request_id,
+            requested_at=message.cancelled_at,
+            reason=mapping.public_reason(message.reason),
+            raw_sealed=raw_sealed,
+        )
+
+    async def _order(self, channel: str, shop_id: str, message: Order, raw_sealed: str, request_id: str) -> PlaceOrder:
+        sealed = await self.seal(shop_id, mapping.personal(message))
+        key = mapping.buyer_key(self._keys, channel, message.buyer)
         return PlaceOrder(
-            order=mapping.placed(CHANNEL, shop_id, message, key, destination_of(message.recipient), sealed),
+            order=mapping.placed(channel, shop_id, message, key, destination_of(message.recipient), sealed),
             fingerprints=mapping.fingerprints(self._keys, message),
             request_id=request_id,
             raw_sealed=raw_sealed,

@@ -12,7 +12,8 @@ from typing import IO, Annotated
 from fastapi import APIRouter, Depends, File, Form, Header, UploadFile
 from pydantic import BaseModel, Field
 
-from libs.channels.csv.inbound import ReadOrder, RowRefused, read_orders
+from libs.channels.csv.exports import BY_PLATFORM
+from libs.channels.csv.inbound import LeftOut, ReadOrder, RowRefused, read_orders
 from libs.channels.refusals import OrderRefused
 from libs.decide import Reply
 from libs.runtime.http import Problem, Text
@@ -47,6 +48,9 @@ class ImportReport(BaseModel):
     refused: int = Field(description="orders kept out, and rows that belong to no order", examples=[1])
     refused_rows: list[RefusedRow]
     refused_rows_not_listed: int = 0
+    left_out_rows: int = Field(
+        default=0, description="rows of a platform's export that are unpaid, closed or refunded before shipping"
+    )
 
 
 @dataclass
@@ -76,10 +80,10 @@ class Imports:
         self._parts = parts
         self._edge = edge
 
-    async def run(self, shop_id: str, file: IO[bytes], import_id: str) -> ImportReport:
+    async def run(self, shop_id: str, file: IO[bytes], import_id: str, platform: str = "") -> ImportReport:
         """Read and decide the whole file; raises Problem 422 when it cannot be read at all."""
-        tally = _Tally()
-        reading = read_orders(file)
+        tally, left_out = _Tally(), LeftOut()
+        reading = read_orders(file, platform, left_out)
         number = 0
         try:
             while chunk := await asyncio.to_thread(_next_chunk, reading):
@@ -96,6 +100,7 @@ class Imports:
             refused=tally.counts[REFUSED],
             refused_rows=tally.rows,
             refused_rows_not_listed=tally.not_listed,
+            left_out_rows=left_out.rows,
         )
 
     async def _take(
@@ -144,13 +149,18 @@ def router(parts: Parts, book: ShopBook, edge: Edge) -> APIRouter:
         operation_id="import_orders",
         summary="An order file (CSV, UTF-8 or GB18030, at most 32 MiB)",
         description="One row an order line; amounts in yuan; times without an offset are China's. The columns are in "
-        "the service's README. Importing a file again changes nothing.",
+        "the service's README. A platform's own export is recognised by its headings, or read as `platform`'s; rows "
+        "that are unpaid or closed are counted and left out. Importing a file again changes nothing.",
         response_model=ImportReport,
         responses={422: {"description": "no such column, or not a file that can be read"}},
     )
     async def import_orders(
         file: Annotated[UploadFile, File(description="the CSV file")],
         shop_id: Annotated[Text(1, 32), Form(examples=["demo"])],  # type: ignore[valid-type]
+        platform: Annotated[
+            Text(0, 32),  # type: ignore[valid-type]
+            Form(description="whose export the file is, when its headings do not tell", examples=[*BY_PLATFORM]),
+        ] = "",
         idempotency_key: Annotated[
             str | None,
             Header(
@@ -167,7 +177,7 @@ def router(parts: Parts, book: ShopBook, edge: Edge) -> APIRouter:
             raise Problem(404, "no such shop", field="shop_id")
         if shop.paused:
             raise Problem(409, "the shop is paused", field="shop_id")
-        return await imports.run(shop_id, file.file, idempotency_key or secrets.token_hex(12))
+        return await imports.run(shop_id, file.file, idempotency_key or secrets.token_hex(12), platform)
 
     return routes
 

@@ -95,18 +95,23 @@ def settings_of(**more):
 
 
 @asynccontextmanager
-async def _serving(settings, journal, vault, engine, stored=None, limits=None):
+async def _serving(settings, journal, vault, engine, stored=None, limits=None, outside=False):
     service = build(settings)
     cluster = MemoryCluster()
+    senders = {"nowhere": None}  # the worker keeps this very dictionary, and is given the others through it
     worker = Worker(
         service.handlers,
         journal,
         MemoryLog(cluster),
         owner="test",
         clock=utc_now,
+        senders=senders,
         limits=limits or Limits(linger_ms=0),
     )
     parts = Parts(settings, Auth(settings), worker, engine, vault)
+    if outside:
+        senders.update(service.senders(parts))
+        worker.companions = service.companions(parts)
     stack = Stack(application(service, parts), parts, cluster, stored)
     running = asyncio.create_task(worker.run())
     try:
@@ -139,8 +144,8 @@ async def memory_stack(monkeypatch, limits=None, **more):
 
 
 @asynccontextmanager
-async def postgres_stack(dsn, **more):
-    """Serve from a real Postgres; the log stays in memory."""
+async def postgres_stack(dsn, outside=False, **more):
+    """Serve from a real Postgres; the log stays in memory. `outside`: outward calls are made and companions run."""
     settings = settings_of(**more)
     await create_vault(dsn)
     await migrate(dsn, "ingestion")
@@ -153,7 +158,7 @@ async def postgres_stack(dsn, **more):
         connect_args={"server_settings": {"search_path": "ingestion"}},
     )
     try:
-        async with _serving(settings, journal, vault, engine) as stack:
+        async with _serving(settings, journal, vault, engine, outside=outside) as stack:
             yield stack
     finally:
         await journal.close()

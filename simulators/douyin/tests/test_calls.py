@@ -160,6 +160,26 @@ async def test_several_parcels_are_taken_once_per_request(world):
     assert (await world.refused(path, {"order_id": order.order_id, "pack_list": []}))[0] == 40002
 
 
+async def test_one_parcel_of_several_gets_another_waybill(world):
+    order = world.order(2)
+    packs = [
+        {
+            "company_code": "zhongtong",
+            "logistics_code": f"Z{n}",
+            "shipped_order_info": [{"shipped_order_id": line.line_id, "shipped_num": line.quantity}],
+        }
+        for n, line in enumerate(order.lines)
+    ]
+    asked = {"order_id": order.order_id, "request_id": "r1", "pack_list": packs}
+    [first, _] = (await world.found("/order/logisticsAddMultiPack", asked))["pack_list"]
+    edit = {"order_id": order.order_id, "pack_id": first["pack_id"], **SHIPPED}
+    await world.found("/order/logisticsEditByPack", edit)
+    found = (await world.found("/order/orderDetail", {"shop_order_id": order.order_id}))["shop_order_detail"]
+    assert [parcel["tracking_no"] for parcel in found["logistics_info"]] == ["SF1", "Z1"]
+    assert (await world.refused("/order/logisticsEditByPack", {**edit, "pack_id": "0"}))[0] == 50002
+    assert (await world.refused("/order/logisticsEditByPack", {**edit, "logistics_code": "Z1"}))[0] == 50002
+
+
 async def test_what_was_forgotten_is_not_remembered_by_its_request(world):
     order = world.order(1)
     world.market.dials["douyin"].uploads_forgotten_percent = 100

@@ -6,7 +6,7 @@ import pytest
 
 from libs.channels.csv.exports import EXPORTS, recognised
 from libs.channels.csv.exports.export import normal
-from libs.channels.csv.inbound import ReadOrder, RowRefused, read_orders
+from libs.channels.csv.inbound import LeftOut, ReadOrder, RowRefused, read_orders
 from libs.channels.csv.layout import BY_NAME
 from libs.channels.refusals import OrderRefused
 
@@ -149,8 +149,8 @@ def written(*rows, encoding="utf-8-sig"):
     return io.BytesIO("\r\n".join(lines).encode(encoding))
 
 
-def read(*rows, platform="", encoding="utf-8-sig"):
-    return list(read_orders(written(*rows, encoding=encoding), platform))
+def read(*rows, platform="", encoding="utf-8-sig", left_out=None):
+    return list(read_orders(written(*rows, encoding=encoding), platform, left_out))
 
 
 def one(*rows, **how):
@@ -257,8 +257,10 @@ def test_an_order_of_several_rows():
         ("wechat", "待付款"),
     ],
 )
-def test_rows_that_are_no_orders_say_nothing(platform, status):
-    assert read({**FILES[platform], "订单状态": status}) == []
+def test_rows_that_are_no_orders_say_nothing_and_are_counted(platform, status):
+    left_out = LeftOut()
+    assert read({**FILES[platform], "订单状态": status}, left_out=left_out) == []
+    assert left_out.rows == 1
 
 
 def test_a_closed_row_does_not_keep_the_order_out():

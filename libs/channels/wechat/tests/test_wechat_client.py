@@ -254,10 +254,13 @@ async def test_what_a_mini_program_reported_before_spends_no_reship():
 
 async def test_a_split_keeps_the_parcels_before_and_ends_at_fifteen():
     caller, platform = client({KNOWN: known("SF1"), UPLOAD: {}}, MINI)
-    await caller.upload(Parcel("4200", "p2", "sf", "SF2", (), split=True))
+    await caller.upload(Parcel("4200", "p2", "sf", "SF2", (), split=True, remaining=1))
     body = platform.asked[1][1]
     assert [each["tracking_no"] for each in body["shipping_list"]] == ["SF1", "SF2"]
     assert (body["delivery_mode"], body["is_all_delivered"]) == (2, False)
+    caller, platform = client({KNOWN: known("SF1", "SF2"), UPLOAD: {}}, MINI)
+    await caller.upload(Parcel("4200", "p3", "sf", "SF3", (), split=True))
+    assert platform.asked[1][1]["is_all_delivered"] is True
     caller, platform = client({KNOWN: known(*(f"SF{n}" for n in range(15)))}, MINI)
     with pytest.raises(PlatformRefused, match="15"):
         await caller.upload(Parcel("4200", "p16", "sf", "SF99", (), split=True))

@@ -1,7 +1,7 @@
 """Decides what a delivery changes: a new order, an amendment, a cancellation, or nothing that was not known."""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, ClassVar
 
 import msgspec
@@ -26,20 +26,6 @@ class PlatformOrder(Row, kw_only=True):
     cancel_request_id: str | None = None
     cancel_requested_at: datetime | None = None
     cancel_reason: str | None = None
-
-
-class Shop(Row, kw_only=True):
-    """A shop on a channel. Secrets are wrapped; the previous one stays good until `previous_until`."""
-
-    row_key: ClassVar[tuple[str, ...]] = ("shop_id",)
-    shop_id: str
-    channel: str
-    paused: bool = False
-    secret_id: str
-    secret_wrapped: str
-    previous_wrapped: str | None = None
-    previous_until: datetime | None = None
-    changed_at: datetime
 
 
 class Intake(Entry, frozen=True, kw_only=True):
@@ -109,28 +95,6 @@ class TakeBatch(Command, frozen=True, kw_only=True):
         return b"\n".join(item.sameness for item in self.items)
 
 
-class PutShop(Command, frozen=True, kw_only=True):
-    """Create a shop, pause it, or give it a new secret. The secret arrives wrapped and is never part of an answer."""
-
-    shop_id: str
-    channel: str
-    paused: bool
-    rotate: bool
-    secret_id: str
-    secret_wrapped: str
-    previous_valid_hours: int
-
-    @property
-    def key(self) -> str:
-        """The shop."""
-        return f"shop:{self.shop_id}"
-
-    @property
-    def sameness(self) -> bytes:
-        """Each attempt brings another secret; a repeat is told by what is asked for."""
-        return msgspec.json.encode([self.shop_id, self.channel, self.paused, self.rotate, self.previous_valid_hours])
-
-
 Verdict = tuple[list[Output], Reply]
 
 
@@ -151,7 +115,7 @@ def take_batch(command: TakeBatch, state: State, now: datetime) -> list[Output]:
     outputs: list[Output] = []
     verdicts: list[dict[str, Any]] = []
     for item in command.items:
-        said, reply = _place(item, state, now) if isinstance(item, PlaceOrder) else _cancel(item, state, now)
+        said, reply = deliver(item, state, now)
         outputs.extend(said)
         verdicts.append(
             reply.body if reply.status < 400 else {"order_id": item.key, "status": REFUSED, "problem": reply.body}
@@ -159,30 +123,9 @@ def take_batch(command: TakeBatch, state: State, now: datetime) -> list[Output]:
     return [*outputs, Reply(status=200, body={"items": verdicts})]
 
 
-def put_shop(command: PutShop, state: State, now: datetime) -> list[Output]:
-    """Create or change a shop; the answer's `secret_id` tells which secret is in force."""
-    shop = state.get(Shop, command.shop_id)
-    created = shop is None
-    if shop is None:
-        shop = Shop(
-            shop_id=command.shop_id,
-            channel=command.channel,
-            secret_id=command.secret_id,
-            secret_wrapped=command.secret_wrapped,
-            changed_at=now,
-        )
-    elif shop.channel != command.channel:
-        return [problem(409, "a shop keeps its channel", field="channel", channel=shop.channel)]
-    elif command.rotate:
-        shop.previous_wrapped = shop.secret_wrapped
-        shop.previous_until = now + timedelta(hours=command.previous_valid_hours)
-        shop.secret_wrapped = command.secret_wrapped
-        shop.secret_id = command.secret_id
-    shop.paused = command.paused
-    shop.changed_at = now
-    state.put(shop)
-    body = {"shop_id": shop.shop_id, "channel": shop.channel, "paused": shop.paused, "secret_id": shop.secret_id}
-    return [Reply(status=201 if created else 200, body=body)]
+def deliver(item: PlaceOrder | CancelOrder, state: State, now: datetime) -> Verdict:
+    """Decide one delivery that is part of something larger."""
+    return _place(item, state, now) if isinstance(item, PlaceOrder) else _cancel(item, state, now)
 
 
 def changed_fields(known: dict[str, str], heard: dict[str, str]) -> list[str]:

@@ -1,19 +1,15 @@
-"""The tables of ingestion, and the reads its API makes."""
+"""The tables of orders, deliveries and shops of the own channel, and the reads the API makes."""
 
-import base64
-import binascii
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import BigInteger, Boolean, CheckConstraint, Column, DateTime, MetaData, Table, Text, select
+from sqlalchemy import BigInteger, Boolean, CheckConstraint, Column, DateTime, Table, Text, select
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from libs.stream.tables import Tables
+from libs.decide import Entry, Row
 from services.ingestion import domain
-
-PAGE_LIMIT_ROWS = 200
-METADATA = MetaData()
+from services.ingestion.store.pages import METADATA, PAGE_LIMIT_ROWS, cursor_of, key_after
 
 platform_order = Table(
     "platform_order",
@@ -53,7 +49,11 @@ intake = Table(
     Column("raw_sealed", Text, nullable=False),
 )
 
-TABLES = Tables(METADATA, {domain.PlatformOrder: platform_order, domain.Shop: shop, domain.Intake: intake})
+BY_TYPE: dict[type[Row] | type[Entry], Table] = {
+    domain.PlatformOrder: platform_order,
+    domain.Shop: shop,
+    domain.Intake: intake,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +70,6 @@ class ShopRecord:
     changed_at: datetime
 
 
-class BadCursor(ValueError):
-    """The cursor is none that a page gave out."""
-
-
 async def shop_by_id(connection: AsyncConnection, shop_id: str) -> ShopRecord | None:
     """Return one shop."""
     row = (await connection.execute(select(shop).where(shop.c.shop_id == shop_id))).one_or_none()
@@ -85,21 +81,7 @@ async def shops(connection: AsyncConnection, limit: int, cursor: str | None) -> 
     limit = min(limit, PAGE_LIMIT_ROWS)
     query = select(shop).order_by(shop.c.shop_id).limit(limit + 1)
     if cursor is not None:
-        query = query.where(shop.c.shop_id > _after(cursor))
+        query = query.where(shop.c.shop_id > key_after(cursor))
     found = [ShopRecord(**row._mapping) for row in await connection.execute(query)]
     page = found[:limit]
-    return page, _cursor(page[-1].shop_id) if len(found) > limit else None
-
-
-def _cursor(key: str) -> str:
-    return base64.urlsafe_b64encode(key.encode()).decode("ascii")
-
-
-def _after(cursor: str) -> str:
-    try:
-        key = base64.b64decode(cursor, altchars=b"-_", validate=True).decode()
-    except (binascii.Error, ValueError):
-        key = ""
-    if not key.isprintable() or not key:
-        raise BadCursor("not a cursor that a page gave out")
-    return key
+    return page, cursor_of(page[-1].shop_id) if len(found) > limit else None

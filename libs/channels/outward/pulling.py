@@ -1,0 +1,196 @@
+"""Asks a platform what changed, window by window without a gap, and closes each window as evidence."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta, timezone
+from typing import Protocol
+
+import httpx
+
+from libs.channels.capabilities import Capabilities
+from libs.channels.channel import About, Page, PlatformRefused, Window
+from libs.channels.outward.lines import PERSON_RETRY_S, Line, Lines, answer, plain
+from libs.stream.egress import Retry
+
+# How far a platform's clock may be behind ours.
+SKEW_S = 5
+SHORT_OVERLAP_S = 15
+SECOND = timedelta(seconds=1)
+RETRY_FIRST_S = 1.0
+RETRY_LAST_S = 30.0
+NUMBERS_TOGETHER_LIMIT = 200
+GAPS_LIMIT = 20
+DAYS_LIMIT = 7
+# A day's last numbers may be given out a little after midnight.
+DAY_ENDS_LATE = timedelta(hours=1)
+CHINA = timezone(timedelta(hours=8))
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """How far a shop was pulled: the end of its last window, the number of its last piece of evidence, its days."""
+
+    covered_until: datetime
+    step_number: int
+    days: Mapping[str, int]
+    days_since: datetime
+
+
+class Evidence(Protocol):
+    """Keeps what pulls find; each call returns once it is durable."""
+
+    async def reached(self, line: Line) -> Reached:
+        """Return how far the shop was pulled."""
+        ...
+
+    async def page(self, line: Line, about: About, step: int | None, page: Page, asked_at: datetime) -> None:
+        """Take in a page."""
+        ...
+
+    async def numbers(self, line: Line, step: int, ids: Sequence[str], asked_at: datetime) -> None:
+        """Take in orders that a day's list names."""
+        ...
+
+    async def close_pull(
+        self, line: Line, step: int, window: Window, ended: datetime, listed: int, counted: int | None
+    ) -> bool:
+        """Close a window; False when it is no evidence."""
+        ...
+
+    async def close_days(
+        self, line: Line, step: int, until: datetime, ended: datetime, counted: Mapping[str, int], gaps: Sequence[str]
+    ) -> bool:
+        """Close a reading of day numbers; False when numbers are missing."""
+        ...
+
+    async def trouble(self, line: Line, why: str) -> None:
+        """Say why there is no evidence now."""
+        ...
+
+
+def next_window(
+    covered_until: datetime, now: datetime, capabilities: Capabilities, overlap_s: float | None = None
+) -> Window | None:
+    """Return the next window: it begins an overlap early, ends before what the platform may not show yet, and keeps
+    to its limit; None when there is not a whole second to ask for."""
+    until = (now - timedelta(seconds=capabilities.pull_lag_s + SKEW_S)).replace(microsecond=0)
+    overlap = timedelta(seconds=capabilities.pull_overlap_s if overlap_s is None else overlap_s)
+    if capabilities.pull_window_limit_s is not None:
+        limit = timedelta(seconds=capabilities.pull_window_limit_s)
+        overlap = min(overlap, limit / 2)
+        until = min(until, (covered_until - overlap + limit).replace(microsecond=0))
+    since = (covered_until - overlap).replace(microsecond=0)
+    return Window(since, until) if until >= covered_until + SECOND else None
+
+
+def days_between(since: datetime, now: datetime) -> list[date]:
+    """Return the days in China whose numbers may have grown since then, at most a week of them."""
+    last = now.astimezone(CHINA).date()
+    first = max((since - DAY_ENDS_LATE).astimezone(CHINA).date(), last - timedelta(days=DAYS_LIMIT - 1))
+    return [first + timedelta(days=place) for place in range((last - first).days + 1)]
+
+
+def counted_to(numbers: Sequence[int]) -> int:
+    """Return the greatest number up to which none is missing."""
+    present = set(numbers)
+    reached = 0
+    while reached + 1 in present:
+        reached += 1
+    return reached
+
+
+class Puller:
+    """Pulls one shop after the other's pattern: orders, refunds, the count that closes them, and day numbers."""
+
+    def __init__(self, lines: Lines, evidence: Evidence, clock: Callable[[], datetime], interval_s: float) -> None:
+        self._lines = lines
+        self._evidence = evidence
+        self._clock = clock
+        self._interval_s = interval_s
+        self._looked_back: dict[str, datetime] = {}
+
+    async def run(self, shop_id: str) -> None:
+        """Pull a shop until cancelled or until it is gone or paused; failures are waited out and shown."""
+        retry_s = RETRY_FIRST_S
+        while True:
+            line = await self._lines.find(shop_id)
+            if line is None or line.paused:
+                return
+            try:
+                behind = await self.round(line)
+                wait_s, retry_s = 0.0 if behind else self._interval_s, RETRY_FIRST_S
+            except PlatformRefused as refused:
+                outcome = await answer(self._lines, line, refused)
+                wait_s = max(outcome.after_seconds, retry_s) if isinstance(outcome, Retry) else PERSON_RETRY_S
+                await self._evidence.trouble(line, plain(str(refused)))
+            except (httpx.HTTPError, OSError, ValueError, TypeError, LookupError, AttributeError) as error:
+                # A page that no connector foresaw is trouble like any other: it may read better the next time.
+                wait_s = retry_s
+                await self._evidence.trouble(line, type(error).__name__)
+            if wait_s == retry_s:
+                retry_s = min(retry_s * 2, RETRY_LAST_S)
+            await asyncio.sleep(wait_s)
+
+    async def round(self, line: Line) -> bool:
+        """Pull one window and read the day's numbers; returns whether more windows wait already."""
+        capabilities = line.channel.capabilities
+        behind = await self._pull(line) if capabilities.pulls_orders else False
+        if capabilities.numbers_days and not behind:
+            await self._number(line)
+        return behind
+
+    async def _pull(self, line: Line) -> bool:
+        capabilities = line.channel.capabilities
+        reached = await self._evidence.reached(line)
+        began = self._clock()
+        window = next_window(reached.covered_until, began, capabilities, self._overlap_s(line, began))
+        if window is None:
+            return False
+        step = reached.step_number + 1
+        listed: set[str] = set()
+        asked_at = self._clock()
+        async for page in line.client.pages(About.ORDER, window):
+            listed.update(subject_id for subject_id, _ in page.subjects)
+            await self._evidence.page(line, About.ORDER, step, page, asked_at)
+            asked_at = self._clock()
+        ended = self._clock()
+        if capabilities.pulls_refunds:
+            async for page in line.client.pages(About.REFUND, window):
+                await self._evidence.page(line, About.REFUND, None, page, asked_at)
+                asked_at = self._clock()
+        counted = await line.client.count(window) if capabilities.counts_orders else None
+        closed = await self._evidence.close_pull(line, step, window, ended, len(listed), counted)
+        if closed and window.since <= reached.covered_until - timedelta(seconds=capabilities.pull_overlap_s):
+            self._looked_back[line.shop_id] = began
+        later = window.until + timedelta(seconds=self._interval_s)
+        return closed and next_window(later, ended, capabilities) is not None
+
+    def _overlap_s(self, line: Line, now: datetime) -> float:
+        """Look back far only twice per overlap: rows that a platform shows late are found, at a bearable price."""
+        whole_s = line.channel.capabilities.pull_overlap_s
+        before = self._looked_back.get(line.shop_id)
+        far = before is None or now - before >= timedelta(seconds=whole_s / 2)
+        return whole_s if far else min(whole_s, SHORT_OVERLAP_S)
+
+    async def _number(self, line: Line) -> None:
+        reached = await self._evidence.reached(line)
+        step = reached.step_number + 1
+        asked_at = self._clock()
+        counted: dict[str, int] = {}
+        gaps: list[str] = []
+        for day in days_between(reached.days_since, asked_at):
+            listed = await line.client.day_numbers(day)
+            if listed is None:
+                continue
+            known = reached.days.get(day.isoformat(), 0)
+            fresh = sorted((number, subject_id) for number, subject_id in listed if number > known)
+            for place in range(0, len(fresh), NUMBERS_TOGETHER_LIMIT):
+                ids = [subject_id for _, subject_id in fresh[place : place + NUMBERS_TOGETHER_LIMIT]]
+                await self._evidence.numbers(line, step, ids, asked_at)
+            present = {number for number, _ in fresh} | set(range(1, known + 1))
+            counted[day.isoformat()] = counted_to(sorted(present))
+            highest = max(present, default=0)
+            gaps += [f"{day.isoformat()} #{n}" for n in range(known + 1, highest + 1) if n not in present][:GAPS_LIMIT]
+        until = asked_at - timedelta(seconds=line.channel.capabilities.pull_lag_s + SKEW_S)
+        await self._evidence.close_days(line, step, until, self._clock(), counted, gaps[:GAPS_LIMIT])

@@ -1,0 +1,81 @@
+"""A platform, its client and its lines in memory, for tests of what speaks to platforms."""
+
+from datetime import UTC, datetime, timedelta
+
+from libs.channels.capabilities import Capabilities
+from libs.channels.channel import Access, Channel, Page, Token
+from libs.channels.outward.lines import Line
+
+NOW = datetime(2026, 11, 11, 4, 0, tzinfo=UTC)
+ABLE = {"channel": "fake", "pushes_orders": True, "pushes_cancellations": False, "supplies_buyer_token": False}
+
+
+def at(seconds):
+    return NOW + timedelta(seconds=seconds)
+
+
+class FakeClient:
+    """Answers from lists; an exception in a list is raised."""
+
+    def __init__(self, **answers):
+        self.answers = answers
+        self.calls = []
+
+    def _next(self, name, *asked):
+        self.calls.append((name, *asked))
+        found = self.answers.get(name, [])
+        answer = found.pop(0) if found else None
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    async def refresh(self):
+        return self._next("refresh") or Token("new")
+
+    async def document(self, about, subject_id):
+        return self._next("document", about, subject_id)
+
+    async def pages(self, about, window):
+        for page in self._next("pages", about, window) or []:
+            yield Page(subjects=tuple(page))
+
+    async def count(self, window):
+        return self._next("count", window)
+
+    async def day_numbers(self, day):
+        return self._next("day_numbers", day)
+
+    async def messages(self):
+        for message in self._next("messages") or []:
+            yield message
+
+    async def confirm(self, receipts):
+        self._next("confirm", tuple(receipts))
+
+
+class FakeLines:
+    """Knows lines by shop and notes what is said of them."""
+
+    def __init__(self, *lines):
+        self.lines = {line.shop_id: line for line in lines}
+        self.refused = []
+        self.asked = []
+
+    async def find(self, shop_id):
+        return self.lines.get(shop_id)
+
+    async def all(self):
+        return list(self.lines.values())
+
+    async def token_refused(self, line):
+        self.refused.append(line.shop_id)
+
+    async def person_needed(self, line, why):
+        self.asked.append((line.shop_id, why))
+
+
+def line(shop_id="s1", client=None, *, token="old", refresh_token="r", able=(), **more):
+    capabilities = Capabilities(**ABLE | dict(able))
+    channel = Channel(capabilities=capabilities, client=None, receive=None, heard=lambda document: [])
+    access = Access(shop_id=shop_id, access_token=token, refresh_token=refresh_token)
+    return Line(shop_id, "fake", channel, access, client or FakeClient(), **more)

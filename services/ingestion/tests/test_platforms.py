@@ -1,0 +1,269 @@
+"""Shops on a platform, whole: pushes, pulls, tokens and parked documents, on Postgres against a platform's double."""
+
+import asyncio
+import json
+from datetime import datetime, timedelta
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from libs.channels import registry
+from libs.channels.channel import Cure, PlatformRefused
+from libs.channels.outward import pulling
+from libs.runtime.clock import utc_now
+from services.ingestion.tests.fake_platform import FakePlatform
+from services.ingestion.tests.samples import PERSONAL, body
+from services.ingestion.tests.stack import postgres_stack
+from services.ingestion.tests.test_store import rows
+
+pytestmark = pytest.mark.postgres
+
+SECRET = "the app's own secret"
+ACCESS = {
+    "app_key": "12345678",
+    "app_secret": SECRET,
+    "access_token": "token-1",
+    "refresh_token": "refresh",
+    "seller_id": "9",
+    "secrets": {"extra": "another secret"},
+}
+LIMIT_S = 20
+
+
+@pytest.fixture
+def platform(monkeypatch):
+    found = FakePlatform()
+    monkeypatch.setitem(registry.CHANNELS, "taobao", found.channel())
+    monkeypatch.setattr(pulling, "SKEW_S", 0)
+    return found
+
+
+@pytest.fixture
+async def stack(platform, database):
+    async with postgres_stack(database, outside=True, pull_interval_s=0.2) as found:
+        yield found
+
+
+async def until(condition):
+    async with asyncio.timeout(LIMIT_S):
+        while not (found := await condition()):
+            await asyncio.sleep(0.02)
+    return found
+
+
+numbers = iter(range(1, 10**6))
+
+
+async def put(stack, shop_id="t1", **wanted):
+    headers = stack.operator | {"Idempotency-Key": f"k{next(numbers)}"}
+    return await stack.client.put(f"/shops/{shop_id}", json={"channel": "taobao"} | wanted, headers=headers)
+
+
+async def shop(stack, shop_id="t1"):
+    page = (await stack.client.get("/shops", headers=stack.operator)).json()
+    return next(each for each in page["items"] if each["shop_id"] == shop_id)
+
+
+async def push(stack, *hints, path="/push/taobao/t1", sign=SECRET):
+    return await stack.client.post(path, content=json.dumps(list(hints)), headers={"x-sign": sign})
+
+
+def kinds(stack, kind=None):
+    return [each for each, _ in stack.published() if kind is None or each == kind]
+
+
+def published(stack, count):
+    async def found():
+        return len(stack.published()) >= count
+
+    return until(found)
+
+
+async def test_pushes_become_orders_once_and_lose_no_person(stack, platform, database):
+    answer = await put(stack, access=ACCESS)
+    assert answer.status_code == 201, answer.text
+    assert SECRET not in answer.text
+    platform.change("1", order={"note": "请放门口"})
+    first = await push(stack, {"id": "1", "message": "m1"})
+    assert (first.status_code, first.text) == (200, '{"code":0}')
+    await published(stack, 1)
+    assert (await push(stack, {"id": "1", "message": "m1"})).text == '{"code":0}'
+    platform.change("1", closed=True)
+    await push(stack, {"id": "1", "message": "m2"})
+    await published(stack, 2)
+    platform.ask_refund("r1", "1", 100)
+    platform.change("2")
+    platform.ask_refund("r2", "2", 100)
+    await push(stack, {"id": "r1", "about": "refund"}, {"id": "2"}, {"id": "r2", "about": "refund"})
+    await published(stack, 4)
+    assert kinds(stack) == ["OrderPlaced", "OrderCancelRequested", "OrderPlaced", "RefundRequested"]
+    assert kinds(stack, "OrderPlaced")
+    tables = (
+        "command_log",
+        "outbox",
+        "platform_order",
+        "intake",
+        "subject",
+        "push",
+        "connection",
+        "egress",
+        "batch_log",
+    )
+    text = "".join([repr(await rows(database, f"SELECT * FROM {table}")) for table in tables])
+    for secret in (*PERSONAL, SECRET, "another secret", "token-1"):
+        assert secret not in text
+        assert repr(secret.encode())[2:-1] not in text
+    kept = await rows(database, "SELECT raw_sealed FROM push ORDER BY received_at")
+    assert json.loads(await stack.parts.vault.open(kept[0]["raw_sealed"])) == [{"id": "1", "message": "m1"}]
+
+
+async def test_a_push_that_is_not_the_platforms_is_refused(stack, platform):
+    await put(stack, access=ACCESS)
+    wrong = await push(stack, {"id": "1"}, sign="guessed")
+    assert (wrong.status_code, wrong.headers["content-type"]) == (401, "application/problem+json")
+    assert SECRET not in wrong.text
+    for path in ("/push/taobao/nobody", "/push/jd/t1", "/push/none/t1", "/push/taobao/%00"):
+        assert (await push(stack, {"id": "1"}, path=path)).status_code == 404
+    signed = {"x-sign": SECRET}
+    assert (await stack.client.post("/push/taobao/t1", content=b"{", headers=signed)).status_code == 422
+    assert (await push(stack, {"id": "a\x00b"})).status_code == 422
+    assert (await stack.client.post("/push/taobao/t1", content=b" " * 1_100_000, headers=signed)).status_code == 413
+    proof = await stack.client.get("/push/taobao/t1?echostr=42", headers=signed)
+    assert (proof.status_code, proof.text) == (200, "echostr=42")
+    assert (await stack.send(body(), path="/webhooks/own/t1")).status_code == 404
+    assert platform.fetched == []
+
+
+async def test_what_no_push_told_is_pulled_and_the_watermark_follows(stack, platform):
+    since = utc_now() - timedelta(minutes=5)
+    await put(stack, access=ACCESS, orders_since=since.isoformat())
+    platform.change("1")
+    platform.change("2", poison=True)
+    await published(stack, 1)
+    paid = utc_now()
+
+    async def complete():
+        found = (await shop(stack))["completeness"]
+        return found["complete_until"] and datetime.fromisoformat(found["complete_until"]) > paid and found
+
+    found = await until(complete)
+    assert (found["parked_documents"], found["open_documents"], found["late_orders"]) == (1, 0, 0)
+    assert (await shop(stack))["reasons"] == ["complete but for 1 parked documents"]
+    # A row that the platform counts but does not list is no evidence, whatever the queues say.
+    platform.hides = {"3"}
+    platform.change("3")
+
+    async def troubled():
+        return (await shop(stack))["completeness"]["trouble"]
+
+    assert "counts 1 more" in await until(troubled)
+    platform.hides = set()
+    await published(stack, 2)
+
+
+async def test_a_poison_document_waits_for_an_operator_alone(stack, platform):
+    await put(stack, access=ACCESS)
+    platform.change("1", poison=True)
+    platform.change("2", crash=True)
+    platform.change("3")
+    await push(stack, {"id": "1"}, {"id": "2"}, {"id": "3"}, {"id": "4"})
+    await published(stack, 1)
+
+    async def parked():
+        answer = await stack.client.get("/documents/parked?shop_id=t1", headers=stack.operator)
+        return len(answer.json()["items"]) == 3 and answer.json()["items"]
+
+    first, second, third = await until(parked)
+    assert (first["field"], first["reason"]) == ("lines[0].num", "is not a number")
+    assert second["reason"] == "could not be read: KeyError"
+    assert third["reason"] == "trade-not-exist: no such trade"
+    page = (await stack.client.get("/documents/parked?limit=2", headers=stack.operator)).json()
+    rest = await stack.client.get(f"/documents/parked?limit=2&cursor={page['next_cursor']}", headers=stack.operator)
+    assert [each["subject_id"] for each in rest.json()["items"]] == ["4"]
+    platform.change("1", poison=False)
+    headers = stack.operator | {"Idempotency-Key": "again"}
+    retry = await stack.client.post("/documents/parked/t1/order/1/retry", headers=headers)
+    assert retry.status_code == 202
+    await published(stack, 2)
+    none = await stack.client.post("/documents/parked/t1/order/3/retry", headers=headers)
+    assert none.status_code == 404
+
+
+async def test_signing_in_by_redirect_and_callback(stack, platform):
+    await put(stack, access={"app_key": "1", "app_secret": SECRET})
+
+    async def asks():
+        return (await shop(stack))["colour"] == "red"
+
+    await until(asks)
+    assert "nobody has signed this shop in" in " ".join((await shop(stack))["reasons"])
+    begun = (await stack.client.get("/shops/t1/authorize", headers=stack.operator)).json()
+    state = parse_qs(urlsplit(begun["url"]).query)["state"][0]
+    assert begun["redirect_uri"] == "http://test/oauth/taobao/callback"
+    forged = await stack.client.get("/oauth/taobao/callback?code=good&state=forged")
+    assert (forged.status_code, forged.json()["field"]) == (400, "state")
+    callback = await stack.client.get(f"/oauth/taobao/callback?code=good&state={state}")
+    assert (callback.status_code, callback.json()["scopes"]) == (200, ["trade", "item"])
+    assert "token-2" not in callback.text
+    assert (await stack.client.get(f"/oauth/taobao/callback?code=good&state={state}")).status_code == 400
+    found = await shop(stack)
+    assert (found["seller_id"], found["token"]["scopes"], found["colour"]) == ("9", ["trade", "item"], "green")
+    assert "completeness stands still" in " ".join(found["token"]["breaks_when_expired"])
+    assert (await stack.client.get("/shops/t1/authorize")).status_code == 401
+    assert (await stack.client.get("/shops/demo/authorize", headers=stack.operator)).status_code == 404
+
+
+async def test_a_token_is_refreshed_ahead_of_its_end_and_when_it_is_refused(stack, platform):
+    soon = (utc_now() + timedelta(minutes=5)).isoformat()
+    await put(stack, access=ACCESS | {"token_expires_at": soon})
+
+    async def refreshed():
+        return platform.refreshes == 1 and (await shop(stack))["token"]["version"] == 2
+
+    await until(refreshed)
+    platform.tokens = {"another"}
+    platform.change("1")
+    await push(stack, {"id": "1"})
+    await published(stack, 1)
+    assert platform.refreshes == 2
+
+
+async def test_a_shop_that_needs_a_person_turns_red_and_says_why(stack, platform):
+    await put(stack, access=ACCESS | {"refresh_token": "revoked"})
+    platform.tokens = set()
+
+    async def red():
+        found = await shop(stack)
+        return found["colour"] == "red" and found["reasons"][0]
+
+    assert "the refresh token was revoked" in await until(red)
+
+
+async def test_a_paused_shop_takes_nothing_and_catches_up(stack, platform):
+    await put(stack, access=ACCESS)
+    assert (await put(stack, paused=True)).json()["paused"]
+    platform.change("1")
+    answer = await push(stack, {"id": "1"})
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "300")
+    assert "paused by an operator" in (await shop(stack))["reasons"]
+    platform.refuses = [PlatformRefused(Cure.RETRY, "HTTP 503", "away")]
+    await put(stack, paused=False)
+    await published(stack, 1)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "field"),
+    [
+        ({"channel": "own", "access": ACCESS}, "access"),
+        ({"channel": "taobao"}, "access"),
+        ({"channel": "taobao", "rotate_secret": True}, "rotate_secret"),
+        ({"channel": "ebay"}, "channel"),
+        ({"access": ACCESS | {"gateway": "file:///etc/passwd"}}, "access.gateway"),
+        ({"access": ACCESS | {"app_secret": "a\x00"}}, "access.app_secret"),
+        ({"access": {"app_key": "1"}}, "access.app_secret"),
+    ],
+)
+async def test_what_a_shop_cannot_be(stack, wanted, field):
+    answer = await put(stack, **wanted)
+    assert (answer.status_code, answer.json()["field"]) == (422, field)
+    assert SECRET not in answer.text
