@@ -8,7 +8,7 @@ PACKAGES := contracts libs services deploy demo modelcheck simulation simulators
 WITH_STACK := set -a; . .ordo/local.env; set +a;
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help setup up down status logs demo check fmt lint types imports test test-fast test-postgres test-kafka test-system contracts invariants replay rebuild simulate simulators modelcheck exposure chaos reset clean
+.PHONY: help setup up down status logs demo check fmt lint types imports test test-fast test-postgres test-kafka test-system contracts invariants replay rebuild simulate simulators modelcheck exposure bench chaos reset clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -95,6 +95,9 @@ modelcheck: setup ## Visit every interleaving of refunds and shipping
 
 exposure: setup ## Sell scarce goods on six channels under faults, and check the oversell bound: RUNS=10000
 	@$(BIN)/python -m services.ingestion.tests.exposure_game --runs $(or $(RUNS),10000)
+
+bench: setup ## Time everything against a bare chain in the same run: QUICK=1 for two minutes, GUARD=1 to fail if dearer
+	@$(BIN)/python -m loadtests.bench $(if $(QUICK),--quick) $(if $(GUARD),--guard)
 
 chaos: setup ## Kill, stop, cut and fill everything on purpose under load: MINUTES=5 [SEED=n]
 	@$(BIN)/python -m loadtests.chaos --minutes $(or $(MINUTES),5) $(if $(SEED),--seed $(SEED))

@@ -11,6 +11,9 @@ DEMO_SHOP = "demo"
 class Settings(ServiceSettings):
     """What every service has, and the own-channel shop that exists without anybody creating it."""
 
+    # Platforms and shops wait for the answer: company is worth a few milliseconds to them, not more.
+    rests: float = Field(default=1.0, validation_alias="ORDO_INGESTION_RESTS", ge=0)
+    rest_limit_ms: int = Field(default=15, validation_alias="ORDO_INGESTION_REST_LIMIT_MS", ge=0)
     # Buyers are hashed and personal data sealed here first, so this service does not start without the two secrets.
     buyer_key_secret: str = Field(validation_alias="ORDO_BUYER_KEY_SECRET", min_length=16)
     master_key: str = Field(validation_alias="ORDO_MASTER_KEY", min_length=44, max_length=44)

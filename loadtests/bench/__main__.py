@@ -1,0 +1,139 @@
+"""`python -m loadtests.bench`: what an order costs and how fast orders go, all on this machine, in one run."""
+
+import argparse
+import asyncio
+import json
+import re
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from deploy.local.layout import ROOT, SERVICES
+from loadtests.bench import floor, report, scenarios
+from loadtests.bench.orders import BATCH_ORDERS, goods
+from loadtests.bench.playing import define, play
+from loadtests.bench.rig import Rig, commit_and_machine, spent
+
+BUILD = ROOT / "build"
+KEPT = Path(__file__).parent / "kept.json"
+COMMAND_LIMIT_S = 600
+
+
+def say(text: str) -> None:
+    """Print one line at once."""
+    print(text, flush=True)
+
+
+async def bare(rig: Rig, before: dict[str, Any], orders: int) -> dict[str, Any]:
+    """Run the bare chain with what the real run wrote; returns its rate and CPU."""
+    found = await floor.shapes(rig.env, before, orders)
+    await floor.prepare(rig.env, found)
+    spec = rig.layout.state / "floor.json"
+    spec.write_text(floor.as_spec(found, orders, BATCH_ORDERS), "utf-8")
+    servers = rig.cpu_ms()
+    stages = [
+        await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "loadtests.bench.floor", name,
+            "--env", str(rig.layout.env_file), "--spec", str(spec),
+            stdout=asyncio.subprocess.PIPE, cwd=ROOT,
+        )
+        for name in reversed(floor.STAGES)
+    ]  # fmt: skip
+    try:
+        async with asyncio.timeout(COMMAND_LIMIT_S):
+            said = [json.loads((await stage.communicate())[0]) for stage in stages]
+    finally:
+        for stage in stages:
+            if stage.returncode is None:
+                stage.kill()
+    used = spent(servers, rig.cpu_ms())
+    by = {name: round(each["cpu_ms"] / orders, 4) for name, each in zip(reversed(floor.STAGES), said, strict=True)}
+    by |= {name: round(used[name] / orders, 4) for name in ("kafka", "postgres")}
+    seconds = max(each["ended"] for each in said) - min(each["began"] for each in said)
+    return {
+        "orders": orders,
+        "orders_per_s": round(orders / seconds, 1),
+        "cpu_ms_per_order": {**by, "stack": round(sum(by.values()), 4)},
+        "shapes": {name: vars(shape) for name, shape in found.items()},
+    }
+
+
+async def rebuild(rig: Rig) -> dict[str, Any]:
+    """Rebuild every service's schema beside the live one; returns events a second."""
+    events, seconds, each = 0, 0.0, {}
+    for service in SERVICES:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "services", "rebuild", service,
+            stdout=asyncio.subprocess.PIPE, cwd=ROOT, env=rig.env,
+        )  # fmt: skip
+        out, _ = await process.communicate()
+        found = re.search(r"([\d,]+) inputs? in ([\d.]+) s", out.decode())
+        if process.returncode or found is None:
+            raise RuntimeError(f"the rebuild of {service} failed: {out.decode()[-400:]}")
+        count, took = int(found[1].replace(",", "")), float(found[2])
+        events, seconds = events + count, seconds + took
+        each[service] = round(count / took) if took else 0
+    return {"events_per_s": round(events / seconds), "by_service": each}
+
+
+async def bench(rig: Rig, sizes: scenarios.Sizes, found: dict[str, Any]) -> None:
+    """Take every figure."""
+    chosen = goods()
+    await define(rig, chosen.skus)
+    say("warming up")
+    await play(rig, "warm", sizes.warm_up_orders)
+    found["idle"] = await scenarios.idle(rig)
+    say("end to end")
+    before = await floor.written(rig.env)
+    found["end_to_end"] = await scenarios.end_to_end(rig, sizes)
+    say("the bare chain")
+    found["floor"] = await bare(rig, before, sizes.end_to_end_orders)
+    real, least = found["end_to_end"], found["floor"]
+    found["ratio"] = {
+        "cpu": round(real["cpu_ms_per_order"]["stack"] / least["cpu_ms_per_order"]["stack"], 3),
+        "orders_per_s": round(real["orders_per_s"] / least["orders_per_s"], 3),
+        "best_peer": round(real["orders_per_s"] / report.PEER_ORDERS_PER_S, 1),
+    }
+    say("single signed webhooks")
+    found["webhook"] = await scenarios.webhook(rig, sizes, say)
+    say("one hot SKU")
+    found["hot_sku"] = await scenarios.hot_sku(rig, sizes)
+    if sizes.burst:
+        say("a burst")
+        found["burst"] = await scenarios.burst(rig)
+    say("rebuild")
+    found["rebuild"] = await rebuild(rig)
+
+
+def main() -> int:
+    """Run the bench; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m loadtests.bench", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="about two minutes instead of ten")
+    parser.add_argument("--json", type=Path, default=BUILD / "bench.json")
+    parser.add_argument("--guard", action="store_true", help="fail if an order became dearer than in the kept run")
+    asked = parser.parse_args()
+    sizes = scenarios.QUICK if asked.quick else scenarios.FULL
+    found: dict[str, Any] = {"taken": time.strftime("%Y-%m-%d"), "machine": commit_and_machine()}
+    rig = Rig.make()
+    try:
+        found["start"] = {"cold_s": round(rig.up(say), 1)}
+        rig.down(say)
+        found["start"]["warm_s"] = round(rig.up(say), 1)
+        asyncio.run(bench(rig, sizes, found))
+    finally:
+        rig.remove(say)
+        report.write(found, asked.json)
+    report.show(found, Console())
+    if asked.guard and KEPT.exists():
+        complaint = report.worse(found, json.loads(KEPT.read_text("utf-8")))
+        if complaint:
+            say(complaint)
+            return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
