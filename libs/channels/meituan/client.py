@@ -29,6 +29,7 @@ CHINA = timezone(timedelta(hours=8))
 DAY_NUMBERS_LIMIT = 5000
 SPAN_NUMBERS = 50
 REMEMBERED_DAYS_LIMIT = 3
+WRONG_FIELD = "705"
 NO_SUCH_ORDER = "806"
 STATE_CHANGED = "808"
 
@@ -38,7 +39,7 @@ CURES: Mapping[str, tuple[Cure, float]] = {
     "702": (Cure.ASK, 0.0),
     "703": (Cure.ASK, 0.0),
     "704": (Cure.ASK, 0.0),
-    "705": (Cure.GIVE_UP, 0.0),
+    WRONG_FIELD: (Cure.GIVE_UP, 0.0),
     "708": (Cure.ASK, 0.0),
     "711": (Cure.RETRY, 1.0),
     "803": (Cure.ASK, 0.0),
@@ -263,8 +264,12 @@ def _raise_refusal(answer: Mapping[str, Any]) -> None:
         return
     error = error if isinstance(error, dict) else {}
     code = str(error.get("code", "ng"))
+    words = str(error.get("msg", ""))
     cure, after_s = CURES.get(code, (Cure.GIVE_UP, 0.0))
-    raise PlatformRefused(cure, code, shown(str(error.get("msg", ""))), after_s)
+    if code == WRONG_FIELD and "timestamp" in words.lower():
+        # The call was made too long ago, or our clock is wrong for a while: the same call made later is another one.
+        cure, after_s = Cure.RETRY, 1.0
+    raise PlatformRefused(cure, code, shown(words), after_s)
 
 
 def _data(answer: Mapping[str, Any], many: bool = False) -> Any:

@@ -24,6 +24,8 @@ class Uploader:
             lines=tuple((line_id, sku, quantity) for line_id, sku, quantity in body["lines"]),
             split=body["split"],
             again=body["again"],
+            # Who does not say that a split order is complete has not said that it is.
+            remaining=body.get("remaining", int(body["split"])),
         )
         try:
             return cut(plain(await line.client.upload(parcel)))

@@ -49,6 +49,9 @@ class FakeClient:
         for message in self._next("messages") or []:
             yield message
 
+    async def accept(self, platform_order_id):
+        return self._next("accept", platform_order_id)
+
     async def confirm(self, receipts):
         self._next("confirm", tuple(receipts))
 

@@ -56,8 +56,12 @@ async def test_a_parcel_is_reported_whole():
             waybill="SF1",
             lines=(("1", "A", 2),),
             split=True,
+            remaining=1,
         )
     ]
+    last = Send(destination="upload:wechat", send_id="x", key="x", body=BODY | {"remaining": 0})
+    await Uploader(shop).send(last, 1)
+    assert shop.parcels[-1].remaining == 0
 
 
 @pytest.mark.parametrize(("cure", "fate"), [(Cure.GIVE_UP, Refused), (Cure.RETRY, Retry), (Cure.ASK, Retry)])
