@@ -8,13 +8,10 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
+from libs.runtime.settings import sqlalchemy_url
+
 LOCK_TIMEOUT_MS = 10_000
 SERVICES = Path(__file__).resolve().parents[2] / "services"
-
-
-def sqlalchemy_url(dsn: str) -> str:
-    """Return a plain Postgres DSN as SQLAlchemy's asyncpg URL."""
-    return "postgresql+asyncpg://" + dsn.split("://", 1)[1]
 
 
 async def migrate(dsn: str, service: str, *, schema: str = "", revision: str = "head") -> None:

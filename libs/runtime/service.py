@@ -21,9 +21,8 @@ from libs.decide import Command, Handlers, Reply
 from libs.runtime.auth import Auth
 from libs.runtime.clock import utc_now
 from libs.runtime.http import REFUSALS, BodyLimit, Problem, install_problem_handlers, respond
-from libs.runtime.migrate import sqlalchemy_url
 from libs.runtime.protocol import GuardedProtocol
-from libs.runtime.settings import ServiceSettings
+from libs.runtime.settings import ServiceSettings, sqlalchemy_url
 from libs.stream.companions import Companion
 from libs.stream.egress import Sender
 from libs.stream.kafka import KafkaLog

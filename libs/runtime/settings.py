@@ -41,3 +41,8 @@ class ServiceSettings(BaseSettings):
     def prefixed(prefix: str) -> SettingsConfigDict:
         """Return the model_config of a service whose own knobs start with `prefix`."""
         return SettingsConfigDict(env_prefix=prefix, extra="ignore", frozen=True, populate_by_name=True)
+
+
+def sqlalchemy_url(dsn: str) -> str:
+    """Return a plain Postgres DSN as SQLAlchemy's asyncpg URL."""
+    return "postgresql+asyncpg://" + dsn.split("://", 1)[1]

@@ -14,8 +14,9 @@ from sqlalchemy.ext.asyncio import create_async_engine
 from contracts.envelope import Event
 from contracts.topics import CATALOG, EVENT_TYPES, PARKED, SERVICES, TOPIC_OF, topics_read_by
 from libs.decide import Entry, Row
-from libs.runtime.migrate import migrate, sqlalchemy_url
+from libs.runtime.migrate import migrate
 from libs.runtime.service import Service
+from libs.runtime.settings import sqlalchemy_url
 from libs.stream.tables import STREAM
 
 ROOT = Path(__file__).resolve().parents[2]

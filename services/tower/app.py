@@ -9,8 +9,8 @@ import msgspec
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from libs.runtime.main import read_settings
-from libs.runtime.migrate import sqlalchemy_url
 from libs.runtime.service import Service
+from libs.runtime.settings import sqlalchemy_url
 from services.tower import api, handlers, store
 from services.tower.settings import Settings
 

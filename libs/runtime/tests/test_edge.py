@@ -21,9 +21,8 @@ from libs.decide import Handlers, On, Output, State
 from libs.runtime.auth import Auth, make_token
 from libs.runtime.clock import utc_now
 from libs.runtime.http import IdempotencyKey, respond
-from libs.runtime.migrate import sqlalchemy_url
 from libs.runtime.service import Parts, Service, application
-from libs.runtime.settings import ServiceSettings
+from libs.runtime.settings import ServiceSettings, sqlalchemy_url
 from libs.stream.journal import Head, Journal
 from libs.stream.log import Place
 from libs.stream.memory import MemoryCluster, MemoryJournal, MemoryLog, Stored

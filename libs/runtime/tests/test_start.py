@@ -16,8 +16,7 @@ from pydantic import Field
 from libs.runtime.__main__ import main as issue
 from libs.runtime.auth import Auth
 from libs.runtime.main import main, read_settings
-from libs.runtime.migrate import sqlalchemy_url
-from libs.runtime.settings import ServiceSettings
+from libs.runtime.settings import ServiceSettings, sqlalchemy_url
 
 SECRET = "a secret for tests only, long enough"
 NEEDED = {"ORDO_KAFKA": "kafka:9092", "ORDO_POSTGRES": "postgresql://u:p@db:5432/ordo"}

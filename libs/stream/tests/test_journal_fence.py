@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from libs.decide import Reply, State
-from libs.runtime.migrate import sqlalchemy_url
+from libs.runtime.settings import sqlalchemy_url
 from libs.stream.journal import Answered, Changes, Fenced, Head, Unsaveable
 from libs.stream.log import Outgoing
 from libs.stream.postgres import PostgresJournal

@@ -13,7 +13,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from libs.decide import Entry, Key, Row, State
-from libs.runtime.migrate import sqlalchemy_url
+from libs.runtime.settings import sqlalchemy_url
 from libs.stream.journal import Changes, Unsaveable
 from libs.stream.postgres import PostgresJournal
 from libs.stream.rows import RowCodec

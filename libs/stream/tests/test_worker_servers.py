@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from contracts.topics import ORDERS, RISK
-from libs.runtime.migrate import sqlalchemy_url
+from libs.runtime.settings import sqlalchemy_url
 from libs.stream.journal import Fenced, Head
 from libs.stream.kafka import KafkaLog
 from libs.stream.log import Place

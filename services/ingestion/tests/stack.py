@@ -14,8 +14,9 @@ from standardwebhooks.webhooks import Webhook
 
 from libs.runtime.auth import Auth, make_token
 from libs.runtime.clock import utc_now
-from libs.runtime.migrate import migrate, sqlalchemy_url
+from libs.runtime.migrate import migrate
 from libs.runtime.service import Parts, application
+from libs.runtime.settings import sqlalchemy_url
 from libs.stream.limits import Limits
 from libs.stream.memory import MemoryCluster, MemoryJournal, MemoryLog, Stored
 from libs.stream.postgres import PostgresJournal

@@ -8,7 +8,8 @@ from sqlalchemy import inspect
 from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.schema import CheckConstraint
 
-from libs.runtime.migrate import migrate, sqlalchemy_url
+from libs.runtime.migrate import migrate
+from libs.runtime.settings import sqlalchemy_url
 from services.ingestion import store
 from services.ingestion.tests.samples import PERSONAL, body
 from services.ingestion.tests.stack import postgres_stack

@@ -13,8 +13,8 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from libs.runtime.auth import Auth, make_token
 from libs.runtime.http import install_problem_handlers
-from libs.runtime.migrate import sqlalchemy_url
 from libs.runtime.service import Parts
+from libs.runtime.settings import sqlalchemy_url
 from libs.stream.batch import Writer
 from libs.stream.limits import Limits
 from libs.stream.memory import MemoryCluster, MemoryLog

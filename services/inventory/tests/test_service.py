@@ -8,7 +8,8 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from contracts.topics import CATALOG, STOCK, STOCK_LEVELS
-from libs.runtime.migrate import migrate, sqlalchemy_url
+from libs.runtime.migrate import migrate
+from libs.runtime.settings import sqlalchemy_url
 from libs.stream.memory import MemoryCluster
 from services.inventory import store
 from services.inventory.tests.stack import BOSS, ORDER, PICKER, REVIEWER, A, B, Stack, check_ledger, running

@@ -24,8 +24,9 @@ from contracts.stock import StockLine
 from contracts.topics import TOPIC_OF
 from libs.runtime.auth import Auth, make_token
 from libs.runtime.http import install_problem_handlers
-from libs.runtime.migrate import migrate, sqlalchemy_url
+from libs.runtime.migrate import migrate
 from libs.runtime.service import Parts
+from libs.runtime.settings import sqlalchemy_url
 from libs.senders.dingtalk import DingTalkSender
 from libs.senders.sms import AliyunSmsSender
 from libs.stream.batch import Writer

@@ -17,8 +17,9 @@ from libs.rules import defaults
 from libs.runtime.auth import Auth, make_token
 from libs.runtime.clock import utc_now
 from libs.runtime.http import install_problem_handlers
-from libs.runtime.migrate import migrate, sqlalchemy_url
+from libs.runtime.migrate import migrate
 from libs.runtime.service import Parts
+from libs.runtime.settings import sqlalchemy_url
 from libs.stream.batch import Writer
 from libs.stream.limits import Limits
 from libs.stream.memory import MemoryCluster, MemoryLog

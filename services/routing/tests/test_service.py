@@ -13,8 +13,9 @@ from contracts.topics import ROUTES, TOPIC_OF
 from libs.rules.defaults import read
 from libs.runtime.auth import Auth, make_token
 from libs.runtime.clock import utc_now
-from libs.runtime.migrate import migrate, sqlalchemy_url
+from libs.runtime.migrate import migrate
 from libs.runtime.service import Parts, application
+from libs.runtime.settings import sqlalchemy_url
 from libs.stream.batch import Writer
 from libs.stream.limits import Limits
 from libs.stream.memory import MemoryCluster, MemoryLog

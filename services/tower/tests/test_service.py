@@ -19,8 +19,9 @@ from contracts.parked import MessageParked
 from contracts.topics import TOPIC_OF
 from libs.runtime.auth import Auth, make_token
 from libs.runtime.http import install_problem_handlers
-from libs.runtime.migrate import migrate, sqlalchemy_url
+from libs.runtime.migrate import migrate
 from libs.runtime.service import Parts
+from libs.runtime.settings import sqlalchemy_url
 from libs.stream.batch import Writer
 from libs.stream.memory import MemoryCluster, MemoryLog
 from libs.stream.postgres import PostgresJournal
