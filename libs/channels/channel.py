@@ -133,10 +133,14 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page of a pull: ids that changed, newest change of each; `whole` when documents came with it."""
+    """A page of a pull: ids that changed, newest change of each; `documents` when they came with it.
+
+    `bounds`: the list tells no times of change, and those here are what no change of the row is later than.
+    """
 
     subjects: tuple[tuple[str, datetime], ...]
     documents: tuple[Document, ...] = ()
+    bounds: bool = False
 
 
 @dataclass(frozen=True, slots=True)

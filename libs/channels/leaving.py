@@ -19,13 +19,19 @@ _IDENTITY = ("channel", "shop_id", "order_id", "platform_order_id", "parcel_id")
 _GOODS = ("sku", "quantity", "line_id", "listing_id", "listing_sku")
 _SHIPPING = ("carrier", "waybill", "state", "round", "reships_left", "shipped_at", "changed_at", "next_try_at")
 _CALLS = ("attempts", "send_id", "change_id")
+_ACCEPTANCE = ("accept_by",)
 _MONEY = ("total", "unit_price", "discount", "shipping_fee", "refund_amount")
 _REGION = ("province", "city", "district")
 _PLATFORM_STATUS = ("platform_status", "risk_status", "refund_status")
 
 # What no rule names stays: recipients, telephones, street addresses, buyers' tokens, notes, raw documents, secrets.
 RULES: tuple[tuple[str, Destination, tuple[str, ...], How], ...] = (
-    (EVERY, "api", (*_IDENTITY, *_GOODS, *_SHIPPING, *_CALLS, *_MONEY, *_REGION, *_PLATFORM_STATUS), "whole"),
+    (
+        EVERY,
+        "api",
+        (*_IDENTITY, *_GOODS, *_SHIPPING, *_ACCEPTANCE, *_CALLS, *_MONEY, *_REGION, *_PLATFORM_STATUS),
+        "whole",
+    ),
     (EVERY, "api", ("platform_words",), "cut"),
     (EVERY, "export", (*_IDENTITY, *_GOODS, *_SHIPPING, *_MONEY, *_REGION), "whole"),
     (EVERY, "log", ("channel", "shop_id", "order_id", "parcel_id", "sku", "state", *_CALLS), "whole"),

@@ -53,6 +53,8 @@ def fetch_stable(market: "Market", given: dict[str, Any]) -> dict[str, Any]:
         if before is not None and forced:
             shop.grant.old[before.token] = now
         before = known[shop.shop_id] = _Stable(market.secret(), now + timedelta(seconds=LIFE_S))
+        shop.grant.calls = 0  # each token dies after so many calls of its own
+        shop.grant.refreshes += 1
         shop.grant.old[before.token] = before.until
     return {"access_token": before.token, "expires_in": max(int((before.until - now).total_seconds()), 0)}
 

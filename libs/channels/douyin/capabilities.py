@@ -23,6 +23,7 @@ CAPABILITIES = Capabilities(
     takes_stock_push=True,
     stock_push="delta",
     reads_stock=True,
+    calls_per_second=100,  # stated for an application
     signs_in=True,
     token_lives_s=7 * DAY_S,
     refresh_lives_s=14 * DAY_S,

@@ -14,6 +14,5 @@ CAPABILITIES = Capabilities(
     takes_stock_push=True,
     stock_push="set",
     reads_stock=True,
-    calls_per_second=10,
     recipient="masked",
 )

@@ -24,7 +24,6 @@ CAPABILITIES = Capabilities(
     takes_stock_push=True,
     stock_push="set",
     reads_stock=True,
-    calls_per_second=10,
     signs_in=True,
     token_lives_s=None,  # every answer says it; it depends on the application's kind
     recipient="masked",

@@ -19,7 +19,6 @@ CAPABILITIES = Capabilities(
     takes_stock_push=True,
     stock_push="delta",
     reads_stock=True,
-    calls_per_second=10,
     token_lives_s=7200,
     recipient="masked",
 )

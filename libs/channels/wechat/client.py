@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import date, datetime, timedelta
+from itertools import pairwise
 from math import ceil
 from typing import Any
 
@@ -27,6 +28,7 @@ from libs.channels.wechat.mapping import delivery, stock_body
 from libs.channels.wechat.shipping import report
 
 PAGES_LIMIT = 2000
+NEWEST_SPAN_S, ROUTINE_LIMIT_S = 15, 3600
 SPAN_LIMIT_S = {About.ORDER: 7 * 24 * 3600, About.REFUND: 24 * 3600}
 MINI_PROGRAM = "mini-program"
 DETAILS = {
@@ -66,7 +68,9 @@ class WechatClient:
     async def pages(self, about: About, window: Window) -> AsyncIterator[Page]:
         """Yield the ids that changed in the window; the cursor is WeChat's, so no page shift can hide a row.
 
-        A list tells no time of change, so each id carries the window's end: nothing newer is mistaken for known.
+        A list tells no time of change, so each id carries the end of its span, which no change of it is later than.
+        In a routine pull the newest seconds are a span of their own: what changed before them and was read since need
+        not be read again.
         """
         if window.until - window.since > timedelta(seconds=CAPABILITIES.pull_window_limit_s or 0):
             raise ValueError("WeChat lists at most 7 days at once")
@@ -74,12 +78,16 @@ class WechatClient:
         # WeChat counts whole seconds, and rounding outwards may make a span a second too long: spans are cut here.
         begin, end = int(window.since.timestamp()), ceil(window.until.timestamp())
         step, left = SPAN_LIMIT_S[about], PAGES_LIMIT
-        for start in range(begin, end, step):
-            async for ids in self._lists(about, start, min(start + step, end)):
+        cuts = {*range(begin, end, step), end}
+        if NEWEST_SPAN_S < end - begin <= ROUTINE_LIMIT_S:
+            cuts.add(end - NEWEST_SPAN_S)
+        for start, stop in pairwise(sorted(cuts)):
+            span_end = min(window.until, datetime.fromtimestamp(stop, window.until.tzinfo))
+            async for ids in self._lists(about, start, stop):
                 left -= 1
                 if left < 0:
                     raise PlatformRefused(Cure.RETRY, "pages", f"more than {PAGES_LIMIT} pages: ask for less at once")
-                yield Page(tuple((each, window.until) for each in ids))
+                yield Page(tuple((each, span_end) for each in ids), bounds=True)
 
     async def document(self, about: About, subject_id: str) -> Document:
         """Return an order's or an after-sale's detail, as it came."""

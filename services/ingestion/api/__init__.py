@@ -3,7 +3,7 @@
 from fastapi import APIRouter
 
 from libs.runtime.service import Parts
-from services.ingestion.api import connections, exposure, imports, pushes, shops, uploads, webhooks
+from services.ingestion.api import acceptances, connections, exposure, imports, pushes, shops, uploads, webhooks
 from services.ingestion.api.edge import Edge
 from services.ingestion.api.line_book import LineBook
 from services.ingestion.api.shop_book import ShopBook
@@ -23,6 +23,7 @@ def routers(settings: Settings, lines: LineBook, parts: Parts) -> list[APIRouter
         imports.router(parts, book, edge),
         shops.router(parts, settings, book, lines, edge),
         connections.router(parts, lines, public_url),
+        acceptances.router(parts),
         uploads.router(parts),
         exposure.router(parts),
     ]

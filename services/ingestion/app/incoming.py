@@ -91,7 +91,10 @@ class Incoming:
             channel=line.name,
             about=about.value,
             step=step,
-            listed=[Listed(subject_id=subject_id, modified_at=changed) for subject_id, changed in page.subjects],
+            listed=[
+                Listed(subject_id=subject_id, modified_at=changed, bound=page.bounds)
+                for subject_id, changed in page.subjects
+            ],
             documents=await all_heard(self._edge, line, page.documents, asked_at),
             read_at=asked_at,
         )

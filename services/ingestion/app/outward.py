@@ -1,4 +1,4 @@
-"""Wires what goes back to platforms: who carries shipments and stock there, and what runs beside the worker for it."""
+"""Wires what goes back to platforms: who accepts orders and carries shipments and stock there, and what runs beside."""
 
 import secrets
 from collections.abc import Mapping, Sequence
@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 import httpx
 
+from libs.channels.outward.accepter import Accepter
 from libs.channels.outward.stock_pusher import StockPusher
 from libs.channels.outward.uploader import Uploader
 from libs.channels.registry import PLATFORMS
@@ -17,6 +18,7 @@ from libs.stream.companions import Companion
 from libs.stream.desk import NotServing, Overloaded
 from libs.stream.egress import Refused, Retry, Sender
 from services.ingestion.api import LineBook
+from services.ingestion.domain.acceptance import ACCEPT
 from services.ingestion.domain.listings import FIGURES, STOCK, StartPush
 from services.ingestion.domain.uploads import UPLOAD
 from services.ingestion.settings import Settings
@@ -30,7 +32,9 @@ def senders(parts: Parts, lines: LineBook) -> Mapping[str, Sender]:
     uploader, pusher = Uploader(lines), StockPusher(lines, _Starts(parts).begin)
     assert isinstance(parts.settings, Settings), "the service was built with its own settings"
     found: dict[str, Sender] = {FIGURES: FiguresReader(parts, parts.settings.url_inventory)}
-    return found | {UPLOAD + name: uploader for name in PLATFORMS} | {STOCK + name: pusher for name in PLATFORMS}
+    for prefix, sender in ((ACCEPT, Accepter(lines)), (UPLOAD, uploader), (STOCK, pusher)):
+        found |= {prefix + name: sender for name in PLATFORMS}
+    return found
 
 
 def companions(parts: Parts, lines: LineBook) -> Sequence[Companion]:

@@ -27,6 +27,7 @@ from services.ingestion.domain.watermark import Progress, opened, resolved
 # and several pushes about one order in a row cost one call.
 FETCH_DELAY = timedelta(seconds=1)
 SETTLED_AFTER = timedelta(seconds=1)
+CLOCKS_DIFFER = timedelta(seconds=6)  # a platform's clock and ours, and the second in which a change may be told
 ORDER_PATIENCE = timedelta(seconds=5)
 ORDER_WAITS_LIMIT = 60
 MESSAGE_IDS_KEPT_LIMIT = 16
@@ -73,7 +74,7 @@ def hear_page(command: HearPage, state: State, now: datetime) -> list[Output]:
     wanted = 0
     for row in command.listed:
         subject = _subject(state, command.shop_id, command.channel, command.about, row.subject_id)
-        if is_known(subject, row.modified_at):
+        if is_known(subject, row.modified_at, row.bound):
             continue
         document = whole.get(row.subject_id)
         if document is not None and not subject.pending:
@@ -142,10 +143,15 @@ def retry_parked(command: RetryParked, state: State, now: datetime) -> list[Outp
     return [*outputs, Reply(status=202, body={"shop_id": command.shop_id, "subject_id": command.subject_id})]
 
 
-def is_known(subject: Subject, modified_at: datetime | None) -> bool:
-    """Tell whether the document was read as it is since a change: one read in the same second may be older."""
+def is_known(subject: Subject, modified_at: datetime | None, bound: bool = False) -> bool:
+    """Tell whether the document was read as it is since a change: one read in the same second may be older.
+
+    A `bound` is no time of change, only later than it by our clock; what was read well after it holds the change.
+    """
     if modified_at is None:
         return subject.read_at is not None
+    if bound:
+        return subject.read_at is not None and subject.read_at >= modified_at + CLOCKS_DIFFER
     if subject.known_at is None or subject.known_at < modified_at or subject.read_at is None:
         return False
     return subject.known_at > modified_at or subject.read_at >= modified_at + SETTLED_AFTER

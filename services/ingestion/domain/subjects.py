@@ -137,10 +137,11 @@ class TakeDocument(Command, frozen=True, kw_only=True):
 
 
 class Listed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A row of a pull: what changed, and when if it is said."""
+    """A row of a pull: what changed, and when if it is said; `bound`: that is only a time which is surely later."""
 
     subject_id: str
     modified_at: datetime | None = None
+    bound: bool = False
 
 
 class HearPage(Command, frozen=True, kw_only=True):

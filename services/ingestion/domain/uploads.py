@@ -222,9 +222,17 @@ def _call(row: ShipBack, found: Report) -> list[Output]:
         "lines": lines,
         "split": len(told_apart) > 1 or not found.last,
         "again": bool(found.reported) and found.reported != found.waybill,
+        "remaining": int(_more_follow(row, found)),
         "round": found.round,
     }
     return [Send(destination=UPLOAD + row.channel, send_id=send_id_of(found), key=row.order_id, body=body)]
+
+
+def _more_follow(row: ShipBack, found: Report) -> bool:
+    """Tell whether the platform must expect more of this order: its last parcel, or another one that was given up."""
+    if not any(each.last for each in row.reports):
+        return True
+    return any(each.state == FAILED and not each.reported for each in row.reports if each is not found)
 
 
 def _saved(row: ShipBack, outputs: list[Output], state: State, now: datetime) -> list[Output]:

@@ -6,12 +6,12 @@ from datetime import datetime
 from libs.decide import Handlers, Output, State
 from services.ingestion.handlers.connections import connections
 from services.ingestion.handlers.orders import orders
-from services.ingestion.handlers.outward import counting_sales, outward
+from services.ingestion.handlers.outward import following_sales, outward
 
 
 def handlers() -> Handlers:
     """Return everything that ingestion decides."""
-    return counting_sales(_merged((orders(), connections(), outward())))
+    return following_sales(_merged((orders(), connections(), outward())))
 
 
 def _merged(parts: Iterable[Handlers]) -> Handlers:

@@ -1,4 +1,4 @@
-"""What goes back to platforms: shipments, stock, and what became of both."""
+"""What goes back to platforms: accepted orders, shipments, stock, and what became of them."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
@@ -12,11 +12,12 @@ from libs.channels.capabilities import Capabilities
 from libs.channels.outward.stock_pusher import outcome
 from libs.channels.registry import PLATFORMS, channel
 from libs.decide import Command, Delivered, Due, Handlers, Needs, On, Output, State
-from services.ingestion.domain import DocumentHeard, HearPage, TakeDocument, TakeHints, listings, uploads
+from services.ingestion.domain import DocumentHeard, HearPage, TakeDocument, TakeHints, acceptance, listings, uploads
+from services.ingestion.domain.acceptance import Acceptance
 from services.ingestion.domain.connections import Connection
 from services.ingestion.domain.ledger import Channels, Exposure, Patience, SoldOrder
 from services.ingestion.domain.listings import EndListing, PutBudget, PutListing, StartPush
-from services.ingestion.domain.orders import CancelOrder, PlaceOrder, TakeBatch
+from services.ingestion.domain.orders import CancelOrder, PlaceOrder, PlatformOrder, TakeBatch
 from services.ingestion.domain.refunds import RequestRefund
 from services.ingestion.domain.uploads import RetryUpload, ShipBack, UploadRules
 from services.ingestion.domain.watermark import Progress
@@ -41,6 +42,11 @@ def upload_rules(found: Iterable[Capabilities]) -> dict[str, UploadRules]:
     }
 
 
+def accept_limits_s(found: Iterable[Capabilities]) -> dict[str, int]:
+    """Return, by channel whose orders must be accepted, how long after payment that may be."""
+    return {each.channel: each.accept_limit_s for each in found if each.accept_limit_s is not None}
+
+
 def stock_channels(found: Iterable[Capabilities]) -> Channels:
     """Return which channels take stock, which of them as differences, and which can be asked."""
     takes = [each for each in found if each.takes_stock_push]
@@ -57,6 +63,7 @@ def outward() -> Handlers:
     rules, channels = upload_rules(found), stock_channels(found)
     uploaded = On(partial(uploads.uploaded, rules=rules), needs=_order_of_delivery)
     told = On(_told, needs=_sku_of_delivery)
+    answered = On(acceptance.answered, needs=_accepted)
     return Handlers(
         service="ingestion",
         on={
@@ -77,16 +84,18 @@ def outward() -> Handlers:
             )
         },
         delivered={uploads.UPLOAD + name: uploaded for name in rules}
+        | {acceptance.ACCEPT + name: answered for name in accept_limits_s(found)}
         | {listings.STOCK + name: told for name in sorted(channels.takes)}
         | {listings.FIGURES: On(listings.learn_figures, needs=_sku_of_delivery)},
         settle=partial(listings.push_stock, channels=channels, patience=PATIENCE),
-        rows=(ShipBack, Exposure, SoldOrder, Connection, Progress),
+        rows=(ShipBack, Acceptance, PlatformOrder, Exposure, SoldOrder, Connection, Progress),
     )
 
 
-def counting_sales(handlers: Handlers) -> Handlers:
-    """Return the same decisions, each new order of a channel that is told stock being counted where it was sold."""
-    takes = stock_channels(platforms()).takes
+def following_sales(handlers: Handlers) -> Handlers:
+    """Return the same decisions, each new order being counted where it was sold and accepted where that is wanted."""
+    able = platforms()
+    takes, limits_s = stock_channels(able).takes, accept_limits_s(able)
     found: Mapping[type[Any], Callable[[Any], Iterable[Said]]] = {
         PlaceOrder: lambda command: (command,),
         CancelOrder: lambda command: (command,),
@@ -97,18 +106,29 @@ def counting_sales(handlers: Handlers) -> Handlers:
         TakeDocument: lambda command: command.document.said,
     }
     alone = (PlaceOrder, CancelOrder)
-    counted = {kind: _counted(handlers.on[kind], orders, takes, kind in alone) for kind, orders in found.items()}
-    return replace(handlers, on={**handlers.on, **counted})
+    followed = {
+        # Batches and files are the own channel's, which nobody has to accept.
+        kind: _followed(handlers.on[kind], orders, takes, {} if kind is TakeBatch else limits_s, kind in alone)
+        for kind, orders in found.items()
+    }
+    return replace(handlers, on={**handlers.on, **followed})
 
 
-def _counted(on: On[Any], orders: Callable[[Any], Iterable[Said]], takes: frozenset[str], alone: bool) -> On[Any]:
+def _followed(
+    on: On[Any],
+    orders: Callable[[Any], Iterable[Said]],
+    takes: frozenset[str],
+    limits_s: Mapping[str, int],
+    alone: bool,
+) -> On[Any]:
     """Wrap a decision. An order that no platform sold costs a look at its channel and nothing more."""
+    followed = takes | limits_s.keys()
 
     def needs(command: Command) -> Needs:
         named = on.needs(command)
-        if alone and command.key.partition(".")[0] not in takes:
+        if alone and command.key.partition(".")[0] not in followed:
             return named
-        sold = [each for each in orders(command) if each.key.partition(".")[0] in takes]
+        sold = [each for each in orders(command) if each.key.partition(".")[0] in followed]
         skus = {line.sku for each in sold if isinstance(each, PlaceOrder) for line in each.order.lines}
         if not sold:
             return named
@@ -116,9 +136,9 @@ def _counted(on: On[Any], orders: Callable[[Any], Iterable[Said]], takes: frozen
 
     def then(command: Command, state: State) -> Needs:
         more = {} if on.then is None else dict(on.then(command, state))
-        if alone and command.key.partition(".")[0] not in takes:
+        if alone and command.key.partition(".")[0] not in followed:
             return more
-        names = [each.key for each in orders(command) if each.key.partition(".")[0] in takes]
+        names = [each.key for each in orders(command) if each.key.partition(".")[0] in followed]
         known = [sold for name in names if (sold := state.get(SoldOrder, name)) is not None]
         if known:
             more[Exposure] = [(sku,) for sku in sorted({sku for sold in known for sku in sold.units})]
@@ -126,8 +146,10 @@ def _counted(on: On[Any], orders: Callable[[Any], Iterable[Said]], takes: frozen
 
     def decide(command: Command, state: State, now: datetime) -> list[Output]:
         outputs = on.decide(command, state, now)
-        if not alone or command.key.partition(".")[0] in takes:
+        if not alone or command.key.partition(".")[0] in followed:
             listings.count_sales(outputs, takes, state, now, PATIENCE)
+            if limits_s:
+                outputs += acceptance.accept_new(outputs, limits_s, state, now)
         return outputs
 
     return On(decide, needs=needs, then=then)
@@ -154,6 +176,10 @@ def _order_retried(command: RetryUpload) -> Needs:
 
 def _order_of_delivery(delivered: Delivered) -> Needs:
     return {ShipBack: [(delivered.key,)]}
+
+
+def _accepted(delivered: Delivered) -> Needs:
+    return {Acceptance: [(delivered.key,)], PlatformOrder: [(delivered.key,)]}
 
 
 def _sku(message: StockLevelChanged | EndListing | PutBudget | StartPush) -> Needs:

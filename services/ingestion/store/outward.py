@@ -9,6 +9,8 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.decide import Entry, Row
+from services.ingestion.domain.acceptance import STATES as ACCEPTANCE_STATES
+from services.ingestion.domain.acceptance import Acceptance
 from services.ingestion.domain.ledger import Exposure, SoldOrder
 from services.ingestion.domain.uploads import STATES, ShipBack
 from services.ingestion.store.pages import METADATA, PAGE_LIMIT_ROWS, cursor_of, key_after
@@ -54,7 +56,28 @@ sold_order = Table(
     Column("units", JSONB, nullable=False),
 )
 
-BY_TYPE: dict[type[Row] | type[Entry], Table] = {ShipBack: ship_back, Exposure: exposure, SoldOrder: sold_order}
+acceptance = Table(
+    "acceptance",
+    METADATA,
+    Column("order_id", Text, primary_key=True),
+    Column("channel", Text, nullable=False),
+    Column("shop_id", Text, nullable=False),
+    Column("platform_order_id", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("word", Text, nullable=False),
+    Column("accept_by", DateTime(timezone=True), nullable=False),
+    Column("changed_at", DateTime(timezone=True), nullable=False),
+    CheckConstraint(f"state IN ({', '.join(repr(state) for state in ACCEPTANCE_STATES)})", name="acceptance_state"),
+    Index("acceptance_by_state", "state", "order_id"),
+    postgresql_with={"fillfactor": "80"},
+)
+
+BY_TYPE: dict[type[Row] | type[Entry], Table] = {
+    ShipBack: ship_back,
+    Exposure: exposure,
+    SoldOrder: sold_order,
+    Acceptance: acceptance,
+}
 
 
 R = TypeVar("R", bound=Row)
@@ -76,6 +99,21 @@ async def ship_backs(
     if cursor is not None:
         query = query.where(ship_back.c.order_id > key_after(cursor))
     found = [_row(ShipBack, row) for row in await connection.execute(query)]
+    page = found[:limit]
+    return page, cursor_of(page[-1].order_id) if len(found) > limit else None
+
+
+async def acceptances(
+    connection: AsyncConnection, state: str | None, limit: int, cursor: str | None
+) -> tuple[list[Acceptance], str | None]:
+    """Return a page of orders whose acceptance stands so, and the cursor of the next page if there is one."""
+    limit = min(limit, PAGE_LIMIT_ROWS)
+    query = select(acceptance).order_by(acceptance.c.order_id).limit(limit + 1)
+    if state is not None:
+        query = query.where(acceptance.c.state == state)
+    if cursor is not None:
+        query = query.where(acceptance.c.order_id > key_after(cursor))
+    found = [_row(Acceptance, row) for row in await connection.execute(query)]
     page = found[:limit]
     return page, cursor_of(page[-1].order_id) if len(found) > limit else None
 

@@ -12,6 +12,7 @@ from contracts.shipments import ParcelShipped
 from contracts.stock import StockLine
 from contracts.stock_levels import StockLevelChanged
 from libs.channels.channel import Cure, PlatformRefused
+from libs.channels.outward.accepter import Accepter
 from libs.channels.outward.stock_pusher import StockPusher
 from libs.channels.outward.uploader import Uploader
 from libs.decide import Send
@@ -20,6 +21,7 @@ from libs.stream.batch import Writer
 from libs.stream.egress import Refused
 from services.ingestion.app.outward import FiguresReader, senders
 from services.ingestion.domain.connections import PutConnection
+from services.ingestion.tests.outward_samples import order_of
 from services.ingestion.tests.stack import postgres_stack
 
 pytestmark = pytest.mark.postgres
@@ -32,11 +34,20 @@ class Platform:
 
     def __init__(self):
         self.parcels, self.told, self.offers, self.refusals, self.away = [], [], 3, [], False
-        self.client = SimpleNamespace(upload=self.upload, push_stock=self.push_stock, read_stock=self.read_stock)
+        self.accepted = []
+        self.client = SimpleNamespace(
+            accept=self.accept, upload=self.upload, push_stock=self.push_stock, read_stock=self.read_stock
+        )
         self.shop_id, self.paused = "s1", False
 
     async def find(self, shop_id):
         return self
+
+    async def accept(self, platform_order_id):
+        self.accepted.append(platform_order_id)
+        if self.refusals:
+            raise self.refusals.pop()
+        return "ok"
 
     async def upload(self, parcel):
         if self.away:
@@ -139,6 +150,34 @@ async def test_parcels_reach_the_platform_and_refusals_an_operator(database):
             "/uploads/douyin.s1.99/1/retry", json={}, headers=stack.operator | {"Idempotency-Key": "k"}
         )
         assert gone.status_code == 404
+
+
+async def acceptances(stack, query=""):
+    answer = await stack.client.get(f"/acceptances{query}", headers=stack.operator)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+async def test_an_order_is_accepted_once_it_is_here_and_a_refusal_reaches_an_operator(database):
+    async with serving(database) as (stack, platform):
+        platform.refusals = [PlatformRefused(Cure.GIVE_UP, "808", "订单 13912345678 状态已变更")]
+        assert isinstance(stack.parts.worker._egress.senders["accept:meituan"], Accepter)
+        for number in ("1", "2", "1"):
+            order = order_of("meituan", "s3", number=number)
+            assert (await stack.parts.submit(order, f"o:{number}:{len(platform.accepted)}")).status == 202
+            await eventually(lambda: acceptances(stack, "?state=accepting"), lambda page: not page["items"])
+        assert platform.accepted == ["1", "2"]
+        (refused,) = (await acceptances(stack, "?state=refused"))["items"]
+        assert (refused["order_id"], refused["platform_order_id"]) == ("meituan.s3.1", "1")
+        assert refused["platform_words"] == "808: 订单 … 状态已变更"
+        assert refused["accept_by"]
+        first = await acceptances(stack, "?limit=1")
+        rest = await acceptances(stack, f"?limit=1&cursor={first['next_cursor']}")
+        assert [(each["order_id"], each["state"]) for each in rest["items"]] == [("meituan.s3.2", "accepted")]
+        assert rest["next_cursor"] is None
+        for bad in ("?state=lost", "?cursor=*", "?limit=0"):
+            assert (await stack.client.get(f"/acceptances{bad}", headers=stack.operator)).status_code == 422
+        assert (await stack.client.get("/acceptances")).status_code == 401
 
 
 async def test_while_the_platform_is_away_nothing_is_lost_and_it_is_shown(database):

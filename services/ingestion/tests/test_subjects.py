@@ -133,6 +133,14 @@ def test_known_is_what_was_read_after_the_second_of_its_change(known, read, list
     assert is_known(subject, at(listed)) is expected
 
 
+@pytest.mark.parametrize(("read", "expected"), [(None, False), (100, False), (105, False), (106, True), (500, True)])
+def test_where_a_list_tells_no_times_known_is_what_was_read_well_after_its_span(read, expected):
+    subject = Subject(shop_id=SHOP, about="order", subject_id="1", channel=CHANNEL)
+    subject.known_at = at(7)
+    subject.read_at = None if read is None else at(read)
+    assert is_known(subject, at(100), bound=True) is expected
+
+
 def test_a_page_asks_only_for_what_is_not_known(bench):
     outputs = bench.handle(page(1, ("1", at(-20)), ("2", at(-20)), read_at=NOW), NOW)
     for send in sends(outputs):

@@ -28,6 +28,7 @@ def test_a_parcel_is_told_once_with_the_channels_own_names(bench):
         "lines": [("1", "A", 2)],
         "split": False,
         "again": False,
+        "remaining": 0,
         "round": 1,
     }
     assert bench.handle(shipped(), NOW) == []
@@ -52,6 +53,23 @@ def test_parcels_are_told_one_by_one_where_the_channel_splits(bench):
     (second,) = sends(bench.handle(shipped(number=2, waybill="SF2"), NOW))
     assert (first.body["split"], second.body["split"]) == (True, True)
     assert second.body["lines"] == [("2", "A", 2)]
+
+
+def test_the_order_is_all_delivered_with_its_last_parcel_and_not_before(bench):
+    (first,) = sends(bench.handle(shipped("wechat", number=1, last=False), NOW))
+    (last,) = sends(bench.handle(shipped("wechat", number=2, waybill="SF2"), NOW))
+    assert (first.body["remaining"], last.body["remaining"]) == (1, 0)
+
+
+def test_a_parcel_that_was_given_up_keeps_its_order_open_until_it_is_told_again(bench):
+    """Otherwise the platform would take the parcel told late for a correction, and spend a re-ship on it."""
+    (first,) = sends(bench.handle(shipped("wechat", number=1, last=False), NOW))
+    bench.handle(ended(first, ok=False), NOW)
+    (last,) = sends(bench.handle(shipped("wechat", number=2, waybill="SF2"), NOW))
+    assert last.body["remaining"] == 1
+    bench.handle(ended(last), NOW)
+    again, _ = bench.handle(RetryUpload(parcel_id=first.body["parcel_id"]), NOW)
+    assert again.body["remaining"] == 0
 
 
 def test_the_last_parcels_waybill_stands_for_all_where_it_does_not(bench):

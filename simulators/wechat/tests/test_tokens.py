@@ -70,3 +70,13 @@ async def test_a_body_must_be_an_object(world):
         answer = await world.http.post(f"/wechat/{LIST}", params={"access_token": token}, content=body)
         assert answer.json()["errcode"] == 47001
     assert (await world.http.patch("/wechat/dials", json={"push_mode": "xml"})).status_code == 422
+
+
+async def test_every_stable_token_dies_after_calls_of_its_own(world):
+    world.market.dials["wechat"].token_expires_after_calls = 2
+    for _ in range(2):
+        token = (await world.stable())["access_token"]
+        for _ in range(2):
+            await world.found(LIST, token, **RANGE)
+        assert await world.refused(LIST, token, **RANGE) in (40001, 42001)
+    assert world.shop.grant.refreshes == 2

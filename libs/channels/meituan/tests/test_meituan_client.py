@@ -167,6 +167,14 @@ async def test_each_error_has_its_cure_and_keeps_its_words(code, cure):
     assert (caught.value.cure, caught.value.code, caught.value.text) == (cure, str(code), "原文")
 
 
+async def test_a_call_that_waited_too_long_is_made_again_and_a_wrong_field_is_not():
+    for words, cure in (("timestamp已过期", Cure.RETRY), ("参数格式错误", Cure.GIVE_UP)):
+        caller, _ = client({"order/getOrderDetail": error(705, words)})
+        with pytest.raises(PlatformRefused) as caught:
+            await caller.document(About.ORDER, "1")
+        assert caught.value.cure is cure
+
+
 @pytest.mark.parametrize("answer", [httpx.Response(502, text="<html>"), httpx.Response(200, text="<html>")])
 async def test_a_gateways_error_page_passes(answer):
     caller, _ = client({"order/getOrderDetail": answer})

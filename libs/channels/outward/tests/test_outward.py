@@ -88,35 +88,14 @@ async def test_a_fetch_hands_on_what_it_brought():
         await Fetcher(FakeLines(line(paused=True)), take, lambda: NOW).send(SEND, 1)
 
 
-@pytest.mark.parametrize(
-    ("said", "refusal", "calls", "ends"),
-    [
-        ([Order], None, 1, None),
-        ([Order], PlatformRefused(Cure.GIVE_UP, "808", "changed"), 1, None),
-        ([Order], PlatformRefused(Cure.RETRY, "700", "busy"), 2, Retry),
-        ([Order, Cancellation], None, 0, None),
-        ([], None, 0, None),
-        (OrderRefused("lines", "none"), None, 0, None),
-    ],
-)
-async def test_an_order_is_accepted_once_where_the_platform_asks_for_it(said, refusal, calls, ends):
-    def heard(document):
-        if isinstance(said, OrderRefused):
-            raise said
-        return [kind.model_construct() for kind in said]
-
+async def test_a_fetch_accepts_nothing_for_nothing_is_durable_yet():
     async def take(*found):
         return "taken"
 
-    document = Document(About.ORDER, "1", b"{}")
-    client = FakeClient(document=[document, document, document], accept=[refusal])
-    shop = line(client=client, able={"accept_limit_s": 900})
-    shop = replace(shop, channel=replace(shop.channel, heard=heard))
-    fetcher = Fetcher(FakeLines(shop), take, lambda: NOW)
-    with contextlib.nullcontext() if ends is None else pytest.raises(ends):
-        await fetcher.send(SEND, 1)
-    assert await fetcher.send(SEND, 2) == "taken"
-    assert [call for call in client.calls if call[0] == "accept"] == [("accept", "1")] * calls
+    client = FakeClient(document=[Document(About.ORDER, "1", b"{}")])
+    lines = FakeLines(line(client=client, able={"accept_limit_s": 900}))
+    assert await Fetcher(lines, take, lambda: NOW).send(SEND, 1) == "taken"
+    assert [call[0] for call in client.calls] == ["document"]
 
 
 @pytest.mark.parametrize(

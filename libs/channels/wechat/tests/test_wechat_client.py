@@ -77,6 +77,18 @@ async def test_pages_follow_the_cursor():
     assert first["update_time_range"] == {"start_time": int((NOW - DAY).timestamp()), "end_time": int(NOW.timestamp())}
 
 
+async def test_rows_of_a_routine_pull_carry_the_end_of_their_span():
+    caller, platform = client({LIST: lambda body: {"order_id_list": [str(body["update_time_range"]["start_time"])]}})
+    pages = [page async for page in caller.pages(About.ORDER, Window(NOW - timedelta(seconds=25), NOW))]
+    newest = NOW - timedelta(seconds=15)
+    assert [[moment for _, moment in page.subjects] for page in pages] == [[newest], [NOW]]
+    assert all(page.bounds for page in pages)
+    assert [body["update_time_range"]["end_time"] for _, body, _ in platform.asked] == [
+        int(newest.timestamp()),
+        int(NOW.timestamp()),
+    ]
+
+
 async def test_refunds_are_listed_by_the_day():
     caller, platform = client({REFUNDS: lambda body: {"after_sale_order_id_list": [str(body["begin_update_time"])]}})
     pages = [page async for page in caller.pages(About.REFUND, Window(NOW - 2.5 * DAY, NOW))]
