@@ -31,6 +31,7 @@ from libs.stream.pace import Pace
 from libs.stream.publisher import Publisher, must_run
 from libs.stream.reader import Acceptance, Reader
 from libs.stream.redrive import redrive
+from libs.stream.service_time import ServiceTime
 
 
 class Worker:
@@ -52,15 +53,12 @@ class Worker:
         self.handlers = handlers
         self.service = handlers.service
         self.limits = limits or Limits()
-        self._journal = journal
-        self._log = log
-        self._owner = owner
+        self._journal, self._log, self._owner = journal, log, owner
         self._clock = clock
-        self._shard = shard
-        self._shards = shards
+        self._time = ServiceTime(clock)
+        self._shard, self._shards = shard, shards
         self._desk = Desk(self.service, self.limits.queue_commands, self.limits.answer_timeout_ms)
-        self._stopping = False
-        self._serving = False
+        self._stopping = self._serving = False
         self._why_not = "starting"
         self._halted = ""
         self._positions: dict[Place, int] = {}
@@ -69,7 +67,7 @@ class Worker:
         self._reader = Reader(handlers)
         self._publisher = Publisher(log, self._acked, self._publish_failed)
         self.companions: Sequence[Companion] = ()
-        self._egress = Egress(self.service, journal, {} if senders is None else senders, self._desk.deliver, clock)
+        self._egress = Egress(self.service, journal, {} if senders is None else senders, self._desk.deliver, self._time)
         self._resume = Resume(epoch=0, batch_no=0, decided_at=clock())
         self._writer = Writer(self.service, shard, 1, 1, {})
         self._line = structlog.get_logger().bind(service=self.service, shard=shard)
@@ -100,7 +98,7 @@ class Worker:
     @property
     def now(self) -> datetime:
         """The time that the next decision sees."""
-        return max(self._clock(), self._resume.decided_at)
+        return self._time()
 
     def stop(self) -> None:
         """Finish the batch, flush, give the lease back and leave `run`."""
@@ -173,6 +171,7 @@ class Worker:
             resume = await self._journal.acquire(self._owner, self.limits.lease_ms)
             if resume is not None:
                 self._resume = resume
+                self._time.keep(resume.decided_at)
                 return True
             self._why_not = "standing by: another process holds the lease"
             await asyncio.sleep(self.limits.lease_ms / 1000 / 10)
@@ -253,7 +252,7 @@ class Worker:
             return 0.0
         if self._resume.next_due is None:
             return at_most_s
-        return min(at_most_s, max(0.0, (self._resume.next_due - self._clock()).total_seconds()))
+        return min(at_most_s, self._time.seconds_until(self._resume.next_due))
 
     async def _round(self, records: Sequence[Record]) -> bool:
         """Decide what has come; returns whether anything was committed."""
@@ -365,6 +364,7 @@ class Worker:
         resume = self._resume
         resume.batch_no = changes.batch_no
         resume.decided_at = changes.decided_at
+        self._time.keep(changes.decided_at)
         for place, (_, new) in changes.offsets.items():
             self._positions[place] = new
         for place, head in changes.heads.items():
