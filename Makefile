@@ -8,7 +8,7 @@ PACKAGES := contracts libs services deploy demo modelcheck simulation simulators
 WITH_STACK := set -a; . .ordo/local.env; set +a;
 PYTEST := $(BIN)/python -m pytest
 
-.PHONY: help setup up down status logs demo check fmt lint types imports test test-fast test-postgres test-kafka test-system contracts invariants replay rebuild simulate simulators modelcheck exposure bench chaos reset clean
+.PHONY: help setup up down status logs demo check fmt lint types imports test test-fast test-postgres test-kafka test-system contracts invariants replay rebuild simulate simulators modelcheck exposure bench lossy chaos reset clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -98,6 +98,9 @@ exposure: setup ## Sell scarce goods on six channels under faults, and check the
 
 bench: setup ## Time everything against a bare chain in the same run: QUICK=1 for two minutes, GUARD=1 to fail if dearer
 	@$(BIN)/python -m loadtests.bench $(if $(QUICK),--quick) $(if $(GUARD),--guard)
+
+lossy: setup ## Sell on six lossy platforms, kill ingestion, and look for one missing order: ORDERS=20000 [SEED=n]
+	@$(BIN)/python -m loadtests.lossy --orders $(or $(ORDERS),20000) $(if $(SEED),--seed $(SEED))
 
 chaos: setup ## Kill, stop, cut and fill everything on purpose under load: MINUTES=5 [SEED=n]
 	@$(BIN)/python -m loadtests.chaos --minutes $(or $(MINUTES),5) $(if $(SEED),--seed $(SEED))

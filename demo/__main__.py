@@ -16,6 +16,7 @@ from rich.console import Console
 
 from demo import figures, orders, stock
 from demo.api import Api, Unanswered, Unexpected, api_of
+from demo.doubles import Declined, Doubles, doubles
 from demo.player import Play, Unfit
 from demo.stack import (
     StackFailed,
@@ -29,11 +30,12 @@ from demo.stack import (
 from demo.table import show, summary, where_to_click
 from demo.watch import Stuck
 from deploy.local.layout import layout_from
+from deploy.local.measure import measure
 from deploy.local.status import take_status
 
 FAILED, INTERRUPTED = 1, 130
 # What these say is meant for a person; anything else is a mistake in the demo and shows its traceback.
-TOLD = (StackFailed, Stuck, Unanswered, Unexpected, Unfit)
+TOLD = (StackFailed, Stuck, Unanswered, Unexpected, Unfit, Declined)
 ORDERS_PER_SECOND = 80.0
 MONTHS = 9
 WIDTH = 140
@@ -54,7 +56,9 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     return chosen
 
 
-async def play(api: Api, chosen: argparse.Namespace, environment: Mapping[str, str], console: Console) -> bool:
+async def play(
+    api: Api, market: Doubles, chosen: argparse.Namespace, environment: Mapping[str, str], console: Console
+) -> bool:
     """Play the orders, print what became of them, and tell whether everything held."""
     data = orders.load().first_months(chosen.months)
     console.print(
@@ -62,7 +66,7 @@ async def play(api: Api, chosen: argparse.Namespace, environment: Mapping[str, s
         f"{data.matched} of {data.cancellations} cancellations take back a whole order",
         highlight=False,
     )
-    run = Play(api, data, stock.plan(), chosen.rate)
+    run = Play(api, market, data, stock.plan(), chosen.rate)
     drawing = asyncio.create_task(show(run, api, console))
     try:
         await run.run()
@@ -70,12 +74,13 @@ async def play(api: Api, chosen: argparse.Namespace, environment: Mapping[str, s
         drawing.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await drawing
-    return await _conclude(run, api, chosen, environment, console)
+    return await _conclude(run, api, market, chosen, environment, console)
 
 
 async def _conclude(
     run: Play,
     api: Api,
+    market: Doubles,
     chosen: argparse.Namespace,
     environment: Mapping[str, str],
     console: Console,
@@ -85,8 +90,10 @@ async def _conclude(
     status = await asyncio.to_thread(take_status, layout_from(environment))
     if status.rows:
         timings["memory of the whole stack, MiB"] = round(status.total.memory_mib)
+    costs = await asyncio.to_thread(measure, [market.pid], [], 0.1)
+    timings["memory of the platforms' doubles, MiB"] = round(costs[market.pid].memory_mib)
     console.print(summary(found, timings))
-    for lost in run.bench.lost[:10]:
+    for lost in [*run.bench.lost[:10], *run.channels.differing[:10]]:
         console.print(f"  {lost}", markup=False)
     code, printed = await check_invariants(environment)
     console.print(printed.rstrip(), markup=False, highlight=False, soft_wrap=True)
@@ -98,7 +105,8 @@ async def _conclude(
         figures.write(chosen.figures, found, timings, code == 0)
     shipped = figures.shipped_rows(run.outcome.rows)
     example = shipped[0] if shipped else "…"
-    console.print(where_to_click(api.urls, example, layout_from(environment).env_file), markup=False, soft_wrap=True)
+    env_file = layout_from(environment).env_file
+    console.print(where_to_click(api.urls, market.url, example, env_file), markup=False, soft_wrap=True)
     return code == 0 and not wrong
 
 
@@ -111,11 +119,12 @@ async def run(chosen: argparse.Namespace, console: Console) -> int:
         stack = read_env_file(layout.env_file) if chosen.attach else await start(environment)
         api = api_of(stack)
         try:
-            held = await play(api, chosen, {**environment, **stack}, console)
-            if not exits() and not chosen.attach:
-                console.print("The stack stays up; Ctrl-C stops it.")
-                with contextlib.suppress(asyncio.CancelledError):
-                    await asyncio.Event().wait()
+            async with doubles(layout.logs / "simulators.log") as market:
+                held = await play(api, market, chosen, {**environment, **stack}, console)
+                if not exits() and not chosen.attach:
+                    console.print("The stack stays up; Ctrl-C stops it.")
+                    with contextlib.suppress(asyncio.CancelledError):
+                        await asyncio.Event().wait()
         finally:
             await api.close()
     except* TOLD as failed:

@@ -45,6 +45,7 @@ def figures_of(play: Play) -> dict[str, Any]:
         "tasks lost by pickers": len(play.bench.lost),
         "notices to buyers sent": done.notices["buyer/sent"],
         "messages parked": play.watch.parked,
+        "channels": done.channels,
     }
 
 
@@ -80,6 +81,8 @@ def measured(play: Play, all_orders: Mapping[str, Any], started_s: float, now_s:
         "accepted to pick task, p99 ms": round(percentile(straight, 99)),
         "the same with held, short and blocked orders, median ms": all_orders["p50_ms"],
         "the same with held, short and blocked orders, p99 ms": all_orders["p99_ms"],
+        "watermark lag, s": {name: lag if lag is None else round(lag) for name, lag in play.channels.lags_s.items()},
+        "stock updates told to platforms": play.channels.stock_told,
         "digests to operations sent": play.outcome.notices["operations/sent"],
         "seconds from the start to the first parcel shipped": round(
             (play.bench.first_shipped_s or now_s) - started_s, 1
@@ -103,6 +106,11 @@ def complete(figures: Mapping[str, Any], least_orders: int = LEAST_ORDERS) -> li
         wrong.append(f"{figures['messages parked']} messages were parked")
     if figures["parcels picked"] != figures["parcels shipped"]:
         wrong.append(f"{figures['parcels picked']} parcels were picked, {figures['parcels shipped']} shipped")
+    for channel, standing in figures["channels"].items():
+        if standing.get("amiss"):
+            wrong.append(f"{standing['amiss']} orders of {channel} are not here, or not uploaded exactly once")
+        if standing["orders_in"] != standing.get("paid", standing["orders_in"]):
+            wrong.append(f"{channel} has {standing['paid']} paid orders, {standing['orders_in']} of them are here")
     return wrong
 
 

@@ -9,7 +9,9 @@ from datetime import timedelta
 from typing import Any
 
 from demo.api import Api, must
+from demo.channels import Channels, own_standing
 from demo.desk import AMEND, REJECT, RELEASE, Desk, at_once, cures, verdict
+from demo.doubles import Doubles
 from demo.orders import SHOP, Order, Slice
 from demo.pickers import Bench, Board, crew
 from demo.stock import WAREHOUSES, Sku
@@ -45,6 +47,7 @@ class Outcome:
     too_late: set[str] = field(default_factory=set)
     notices: Counter[str] = field(default_factory=Counter)
     rows: dict[str, Row] = field(default_factory=dict)
+    channels: dict[str, dict[str, int]] = field(default_factory=dict)
 
 
 class Pace:
@@ -71,7 +74,9 @@ class Play:
     only when every order has found its place.
     """
 
-    def __init__(self, api: Api, data: Slice, catalogue: Mapping[str, Sku], orders_per_second: float) -> None:
+    def __init__(
+        self, api: Api, doubles: Doubles, data: Slice, catalogue: Mapping[str, Sku], orders_per_second: float
+    ) -> None:
         self._api = api
         self.data = data
         self._by_id = {order.order_id: order for order in data.orders}
@@ -83,6 +88,7 @@ class Play:
         self.catalogue = catalogue
         self.act = "defining warehouses, SKUs and stock"
         self._set_aside = {o.order_id for o in data.orders if o.cancellation is not None and o.cancellation.in_time}
+        self.channels = Channels(api, doubles, catalogue, self.watch, self._set_aside)
 
     async def run(self) -> Outcome:
         """Play everything; pickers and the look-out go on beside it and end with it."""
@@ -95,10 +101,16 @@ class Play:
             # Costs must be known before prices are judged.
             await self.watch.until_read("the catalogue to be read by all services")
             beside.extend([group.create_task(work) for work in await self._pickers()])
+            beside.append(group.create_task(self.channels.follow()))
+            selling = group.create_task(self.channels.sell())
             await self._months()
+            self.act = "orders of the platforms"
+            await selling
+            self.outcome.accepted.update(self.channels.order_ids)
             await self._goods()
             await self._rest()
             await self._late_cancellations()
+            await self._uploads()
             await self._notices()
             for task in beside:
                 task.cancel()
@@ -232,6 +244,10 @@ class Play:
             if any(entry["type"] == TOO_LATE for entry in found["timeline"]):
                 self.outcome.too_late.add(order_id)
 
+    async def _uploads(self) -> None:
+        self.act = "platforms are told of parcels"
+        await self.channels.uploaded()
+
     async def _notices(self) -> None:
         """Wait until every buyer of a parcel was told, then take the last look."""
         self.act = "notices go out"
@@ -248,6 +264,10 @@ class Play:
             await asyncio.sleep(1.0)
         await self.watch.until_read("everything to be read")
         await self.watch.look()
+        await self.channels.look()
+        await self.channels.count_told()
+        own = self.outcome.accepted - self.channels.order_ids
+        self.outcome.channels = {"own": own_standing(own, self.outcome.rows), **self.channels.figures()}
         self.act = "done"
 
 

@@ -3,7 +3,7 @@
 import functools
 import statistics
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from demo.orders import Order, Slice, load, share
 
@@ -17,6 +17,8 @@ COST_PERCENT = 70
 # Numbers that begin with 20 are for a shop's own use, so they can never be anybody's registered barcode.
 OWN_USE_PREFIX = "20"
 LIGHTEST_GRAMS, GRAMS_LIMIT, FEN_PER_GRAM = 10, 400, 60
+# What the platforms' shops sell: neither rare nor so common that every own order moves what all of them offer.
+LISTED_SKUS, LISTED_ORDERS_MIN, LISTED_ORDERS_MAX, LISTED_UNITS = 8, 8, 20, 3_000
 GONE_SKUS, GONE_ORDERS_MIN, GONE_ORDERS_MAX = 14, 3, 9
 MISPLACED_SKUS, MISPLACED_ORDERS_MIN, MISPLACED_ORDERS_MAX = 24, 5, 12
 
@@ -26,7 +28,7 @@ class Sku:
     """One SKU. `gone`: nothing is there at first. `only_in`: all of it is in this warehouse, else each has enough.
 
     `cured`: the missing goods come in while the demo plays, as a receipt or as a transfer; otherwise orders stay short
-    or blocked to the end.
+    or blocked to the end. `listed`: the platforms' shops sell it too, and each warehouse has so much more of it.
     """
 
     sku: str
@@ -38,13 +40,15 @@ class Sku:
     gone: bool = False
     only_in: str = ""
     cured: bool = False
+    listed: bool = False
 
     @property
     def on_hand(self) -> dict[str, int]:
         """Units at the start, by warehouse."""
         if self.gone:
             return {}
-        return {name: self.demand_units for name in WAREHOUSES if self.only_in in ("", name)}
+        units = self.demand_units + LISTED_UNITS * self.listed
+        return {name: units for name in WAREHOUSES if self.only_in in ("", name)}
 
 
 @functools.cache
@@ -67,7 +71,12 @@ def plan() -> dict[str, Sku]:
     gone = _pick(ordinary, orders_of, GONE_SKUS, GONE_ORDERS_MIN, GONE_ORDERS_MAX)
     rest = [sku for sku in ordinary if sku not in gone]
     misplaced = _pick(rest, orders_of, MISPLACED_SKUS, MISPLACED_ORDERS_MIN, MISPLACED_ORDERS_MAX)
-    return {sku: _sku(sku, orders, data, gone, misplaced) for sku, orders in sorted(orders_of.items())}
+    rest = [sku for sku in rest if sku not in misplaced]
+    listed = _pick(rest, orders_of, LISTED_SKUS, LISTED_ORDERS_MIN, LISTED_ORDERS_MAX)
+    return {
+        sku: replace(_sku(sku, orders, data, gone, misplaced), listed=sku in listed)
+        for sku, orders in sorted(orders_of.items())
+    }
 
 
 def _pick(skus: Iterable[str], orders_of: dict[str, list[Order]], count: int, least: int, most: int) -> list[str]:

@@ -45,11 +45,25 @@ async def show(play: Play, api: Api, console: Console) -> None:
             await asyncio.sleep(DRAW_EVERY_S)
 
 
+CHANNEL_COLUMNS = {
+    "orders_in": "orders in",
+    "cancelled": "cancelled",
+    "shipped": "shipped",
+    "uploaded": "uploaded back",
+}
+
+
 def line(play: Play, api: Api, seconds: float) -> str:
     """Return everything in one line."""
     stages = " ".join(f"{stage} {play.watch.stages.get(stage, 0)}" for stage in STAGE_WORDS)
     sent = f"{len(play.outcome.accepted)} orders in"
-    return f"{seconds:5.0f} s  {play.act}: {sent} | {stages} | repeats {api.traffic.repeats}"
+    channels = " ".join(
+        f"{name} {each.orders_in}/{each.shipped}/{each.uploaded}" for name, each in play.channels.standings.items()
+    )
+    return (
+        f"{seconds:5.0f} s  {play.act}: {sent} | {stages} | in/shipped/uploaded: {channels}"
+        f" | repeats {api.traffic.repeats}"
+    )
 
 
 def drawing(play: Play, api: Api, seconds: float) -> RenderableType:
@@ -74,7 +88,20 @@ def drawing(play: Play, api: Api, seconds: float) -> RenderableType:
         f" · parked {play.watch.parked}"
         f"{chr(10) + 'waiting for ' + play.watch.waits_for if play.watch.waits_for else ''}"
     )
-    return Group(table, Text(rest))
+    return Group(table, Text(rest), channels(play.channels.figures(), play.channels.lags_s))
+
+
+def channels(standings: Mapping[str, Mapping[str, int]], lags_s: Mapping[str, float | None]) -> RenderableType:
+    """Return how each channel stands: the own one has no uploads and no watermark."""
+    table = Table(title="By channel", title_justify="left", box=None)
+    table.add_column("channel", min_width=12)
+    for words in (*CHANNEL_COLUMNS.values(), "watermark lag, s"):
+        table.add_column(words, justify="right")
+    for name, standing in standings.items():
+        lag_s = lags_s.get(name)
+        numbers = [str(standing.get(column, "")) for column in CHANNEL_COLUMNS]
+        table.add_row(name, *numbers, "" if lag_s is None else f"{lag_s:.0f}")
+    return table
 
 
 def bar(orders: int, watch: Watch) -> Text:
@@ -85,25 +112,30 @@ def bar(orders: int, watch: Watch) -> Text:
 
 
 def summary(figures: Mapping[str, Any], timings: Mapping[str, Any]) -> RenderableType:
-    """Return the final figures as a table."""
+    """Return the final figures as tables."""
     table = Table(box=None, show_header=False, title="What became of them", title_justify="left")
     table.add_column(min_width=56)
     table.add_column(justify="right")
+    by_channel, lags_s = figures["channels"], timings["watermark lag, s"]
     for name, value in {**figures, **timings}.items():
+        if value is by_channel or value is lags_s:
+            continue
         if isinstance(value, dict):
             for reason, count in value.items():
                 table.add_row(f"{name}: {reason}", str(count))
         else:
             table.add_row(name, str(value))
-    return table
+    return Group(table, channels(by_channel, lags_s))
 
 
-def where_to_click(urls: Mapping[str, str], example: str, env_file: Path) -> str:
+def where_to_click(urls: Mapping[str, str], doubles_url: str, example: str, env_file: Path) -> str:
     """Return the addresses that a person may open now."""
     pages = "\n".join(f"  {service:<13} {url}/docs" for service, url in urls.items())
     token = f"set -a; . {env_file}; .venv/bin/python -m libs.runtime token --subject me --role operator"
     return (
         f"Where to click:\n{pages}\n"
+        f"  the platforms' doubles, their status page: {doubles_url}/ (control API: {doubles_url}/docs)\n"
+        f"  how complete each shop is: GET {urls['ingestion']}/shops; what platforms were told: …/uploads\n"
         f"  one order's whole timeline: GET {urls['tower']}/orders/{example}\n"
         f"  a token for the Authorize button: {token}"
     )

@@ -243,6 +243,7 @@ def test_figures_count_each_order_once_and_leave_out_who_had_to_wait() -> None:
     done.notices.update({"buyer/sent": 3, "operations/sent": 2})
     play: Any = SimpleNamespace(
         outcome=done,
+        channels=SimpleNamespace(lags_s={"jd": 12.4, "wechat": None}, stock_told=3),
         watch=SimpleNamespace(parked=0),
         bench=SimpleNamespace(
             counts={"picked": 3, "wrong scans": 0, "weighed wrongly": 1}, lost=[], first_shipped_s=7.0
@@ -258,6 +259,7 @@ def test_figures_count_each_order_once_and_leave_out_who_had_to_wait() -> None:
     timings = figures.measured(play, {"p50_ms": 1, "p99_ms": 2}, started_s=2.0, now_s=12.0)
     assert timings["accepted to pick task, median ms"] == 1500
     assert timings["seconds from the start to the first parcel shipped"] == 5.0
+    assert timings["watermark lag, s"] == {"jd": 12, "wechat": None}
     assert figures.complete(found, 4) == []
     assert figures.complete(found) == ["only 4 orders were accepted"]
     assert (
