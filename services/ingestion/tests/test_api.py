@@ -96,8 +96,8 @@ async def test_nothing_personal_is_stored_or_published_in_clear(stack):
     ("how", "status"),
     [
         ({"secret": OTHER_SECRET}, 401),
-        ({"at": int(time.time()) - 400}, 401),
-        ({"at": int(time.time()) + 400}, 401),
+        ({"away_s": -400}, 401),
+        ({"away_s": 400}, 401),
         ({"headers": {}}, 401),
         ({"path": "/webhooks/own/nobody"}, 404),
         ({"path": "/webhooks/own/a.b"}, 404),
@@ -105,6 +105,8 @@ async def test_nothing_personal_is_stored_or_published_in_clear(stack):
     ],
 )
 async def test_who_is_not_the_shop_is_refused(stack, how, status):
+    if "away_s" in how:
+        how = {"at": int(time.time()) + how["away_s"]}
     answer = await stack.send(body(), **how)
     assert answer.status_code == status
     assert answer.headers["content-type"] == "application/problem+json"
