@@ -201,6 +201,8 @@ async def answers(merchant: Merchant) -> AsyncIterator[tuple[str, str]]:
         "name": ["parcel_shipped"],
         "transfer_id": ["none"],
         "inbound_id": ["none"],
+        "shop_id": ["demo"],
+        "channel": ["own", "taobao"],
     }
     callers = {role: merchant.bearer(role) for role in ("operator", "reviewer", "sre")}
     callers |= {
