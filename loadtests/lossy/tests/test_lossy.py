@@ -8,7 +8,7 @@ import pytest
 
 from deploy.local.layout import ROOT
 
-pytestmark = pytest.mark.system
+pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 LIMIT_S = 240
 WISHES = ("--orders", "240", "--rate", "24", "--seed", "7", "--patience-s", "3", "--calls-per-token", "60")
 
