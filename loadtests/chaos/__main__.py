@@ -25,7 +25,7 @@ from loadtests.chaos.people import People
 from loadtests.chaos.report import Run, show, write_json
 from loadtests.chaos.rig import Rig
 from loadtests.chaos.schedule import KINDS, KINDS_MINUTES, faults, missing, points
-from loadtests.chaos.told import Notebook
+from loadtests.chaos.told import Notebook, NotebookTaken
 from loadtests.chaos.verdict import Verdict, reach_verdict
 
 BUILD = ROOT / "build"
@@ -58,9 +58,8 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     return chosen
 
 
-async def play(rig: Rig, chosen: argparse.Namespace) -> Run:
+async def play(rig: Rig, chosen: argparse.Namespace, notebook: Notebook) -> Run:
     """Load, hurt, heal, drain, check."""
-    notebook = Notebook(BUILD / "chaos-told.jsonl")
     prefix, seconds = f"c{chosen.seed}", chosen.minutes * 60
     clients = Clients(rig.env, notebook, random.Random(chosen.seed))
     goods = assortment()
@@ -141,11 +140,16 @@ def main(arguments: list[str]) -> int:
         # A stack of ours must not be led to somebody's Kafka, Postgres or secrets.
         del os.environ[name]
     signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(FAILED))
+    try:
+        notebook = Notebook(BUILD / "chaos-told.jsonl")
+    except NotebookTaken as taken:
+        say(f"{taken}: wait for it, or run in another folder")
+        return CANNOT
     rig = Rig.make()
     say(f"seed {chosen.seed}, {chosen.minutes:g} minutes; the stack lives in {rig.layout.state}")
     try:
         rig.start(say)
-        run = asyncio.run(play(rig, chosen))
+        run = asyncio.run(play(rig, chosen, notebook))
     except CannotMount as refused:
         say(f"small disks cannot be mounted here (root and `mount` are needed): {refused}")
         return CANNOT

@@ -8,7 +8,7 @@ import pytest
 from contracts.orders import OrderCancelRequested
 from libs.stream.log import Record
 from libs.testkit.invariants import Finding
-from loadtests.chaos.told import Notebook, Told, read_told
+from loadtests.chaos.told import Notebook, NotebookTaken, Told, read_told
 from loadtests.chaos.verdict import Found, Published, Verdict, compare
 
 ORDER = Told(
@@ -105,3 +105,15 @@ def test_the_notebook_keeps_what_was_told(tmp_path: Path) -> None:
         notebook.write(told)
     assert list(read_told(notebook.path)) == [ORDER, COUNT], "readable before it is closed: every line is out at once"
     notebook.close()
+
+
+def test_a_notebook_belongs_to_one_run(tmp_path: Path) -> None:
+    path = tmp_path / "told.jsonl"
+    first = Notebook(path)
+    first.write(Told(what="order", service="ingestion", log_key="a", status=202))
+    with pytest.raises(NotebookTaken, match=r"told\.jsonl"):
+        Notebook(path)
+    first.close()
+    assert [told.log_key for told in read_told(path)] == ["a"]
+    Notebook(path).close()
+    assert list(read_told(path)) == []
