@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 
 import httpx
 from fastapi import FastAPI
+from httpx_aiohttp import AiohttpTransport
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
@@ -46,7 +47,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     market: Market = app.state.market
     limits = httpx.Limits(max_connections=CONNECTIONS_LIMIT, max_keepalive_connections=CONNECTIONS_LIMIT)
     timeout = httpx.Timeout(5.0, connect=CONNECT_TIMEOUT_S)
-    async with httpx.AsyncClient(limits=limits, timeout=timeout, trust_env=False) as http:
+    transport = AiohttpTransport(limits=limits, trust_env=False)
+    async with httpx.AsyncClient(transport=transport, timeout=timeout, trust_env=False) as http:
         market.pushes.http = http
         tasks = [asyncio.create_task(market.pushes.run()), asyncio.create_task(_tick(market))]
         try:

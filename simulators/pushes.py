@@ -14,7 +14,7 @@ from simulators.clock import Clock
 from simulators.quirks import Dials
 
 SENT_LIMIT_ENTRIES = 50_000
-SENDING_LIMIT_PUSHES = 64
+SENDING_LIMIT_PUSHES = 16
 WAIT_LIMIT_S = 0.2
 OUTAGE_WAIT_S = 1.0
 ANSWER_LIMIT_S = 5.0

@@ -180,6 +180,7 @@ def assemble(service: Service, log: Log | None = None) -> Running:
         linger_ms=settings.linger_ms,
         rests=settings.rests,
         rest_limit_ms=settings.rest_limit_ms,
+        calls_in_flight=settings.calls_in_flight,
         lease_ms=settings.lease_ms,
     )
     senders: dict[str, Sender] = {}

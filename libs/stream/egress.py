@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -15,9 +16,8 @@ from libs.stream import metrics
 from libs.stream.journal import Journal, JournalAway
 
 POLL_MS = 1_000
-IN_FLIGHT_LIMIT_PER_DESTINATION = 8
-# Those in flight are among the oldest, so as many again are looked for behind them.
-CLAIM_LIMIT_PER_DESTINATION = 2 * IN_FLIGHT_LIMIT_PER_DESTINATION
+# Those in flight are among the oldest. What is found behind them starts as they end, without another question.
+CLAIMS_PER_PLACE = 4
 SEND_TIMEOUT_S = 15.0
 ATTEMPTS_LIMIT = 500
 RETRY_FIRST_MS = 500
@@ -84,10 +84,12 @@ class Egress:
     senders: Mapping[str, Sender]
     deliver: Callable[[Delivered], Awaitable[None]]
     clock: Callable[[], datetime]
+    in_flight_limit_calls: int  # of one destination
     jitter: Callable[[], float] = random.random
     _breakers: dict[str, Breaker] = field(default_factory=dict)
-    _flying: dict[tuple[str, str], asyncio.Task[None]] = field(default_factory=dict)
+    _flying: dict[str, dict[str, asyncio.Task[None]]] = field(default_factory=dict)
     _landed: set[tuple[str, str]] = field(default_factory=set)
+    _ready: dict[str, deque[tuple[Send, int]]] = field(default_factory=dict)
     _news: asyncio.Event = field(default_factory=asyncio.Event)
 
     def nudge(self) -> None:
@@ -108,40 +110,44 @@ class Egress:
                         await self._news.wait()
                 self._news.clear()
         finally:
-            for task in list(self._flying.values()):
-                task.cancel()
+            for flying in self._flying.values():
+                for task in flying.values():
+                    task.cancel()
             # Whoever holds the lease next begins afresh: a cancelled probe or call left nothing to wait for.
             self._flying.clear()
+            self._ready.clear()
             for breaker in self._breakers.values():
                 breaker.probing = False
 
     async def _round(self) -> None:
-        now = self.clock()
+        """Start what is known to wait; look for more where a destination could take it and nothing is known."""
         loop_now_s = asyncio.get_running_loop().time()
-        per_destination: dict[str, int] = {}
-        for destination, _ in self._flying:
-            per_destination[destination] = per_destination.get(destination, 0) + 1
+        open_to = [destination for destination in self.senders if self._start(destination, loop_now_s)]
+        if not open_to:
+            return
         # A call that ends while the database is asked may still be in the answer: it is looked at again next time.
         self._landed.clear()
-        open_to = [
-            destination
-            for destination in self.senders
-            if per_destination.get(destination, 0) < IN_FLIGHT_LIMIT_PER_DESTINATION
-            and self._breakers.setdefault(destination, Breaker()).may_admit(loop_now_s)
-        ]
-        waiting = await self.journal.waiting_sends(now, open_to, CLAIM_LIMIT_PER_DESTINATION) if open_to else []
-        for send, attempts in waiting:
-            sender = self.senders[send.destination]
-            place = (send.destination, send.send_id)
-            flying = per_destination.get(send.destination, 0)
-            if place in self._flying or place in self._landed:
-                continue
-            if flying >= IN_FLIGHT_LIMIT_PER_DESTINATION:
-                continue
-            if not self._breakers[send.destination].admits(loop_now_s):
-                continue
-            per_destination[send.destination] = flying + 1
-            self._flying[place] = asyncio.create_task(self._try(sender, send, attempts + 1))
+        claims_limit = CLAIMS_PER_PLACE * self.in_flight_limit_calls
+        for send, attempts in await self.journal.waiting_sends(self.clock(), open_to, claims_limit):
+            known = self._flying.get(send.destination, {})
+            if send.send_id not in known and (send.destination, send.send_id) not in self._landed:
+                self._ready.setdefault(send.destination, deque()).append((send, attempts))
+        for destination in open_to:
+            self._start(destination, loop_now_s)
+
+    def _start(self, destination: str, loop_now_s: float) -> bool:
+        """Start calls that are ready, as many as may fly; returns whether more could be started than are known."""
+        flying = self._flying.setdefault(destination, {})
+        ready = self._ready.setdefault(destination, deque())
+        breaker = self._breakers.setdefault(destination, Breaker())
+        while len(flying) < self.in_flight_limit_calls:
+            if not ready:
+                return breaker.may_admit(loop_now_s)
+            if not breaker.admits(loop_now_s):
+                return False
+            send, attempts = ready.popleft()
+            flying[send.send_id] = asyncio.create_task(self._try(self.senders[destination], send, attempts + 1))
+        return False
 
     async def _try(self, sender: Sender, send: Send, attempt: int) -> None:
         """Make one attempt, and record its end."""
@@ -151,9 +157,8 @@ class Egress:
         except JournalAway as error:
             log.warning("the outcome of a call is not recorded, it will be made again", error=str(error))
         finally:
-            place = (send.destination, send.send_id)
-            self._flying.pop(place, None)
-            self._landed.add(place)
+            self._flying.get(send.destination, {}).pop(send.send_id, None)
+            self._landed.add((send.destination, send.send_id))
             self._news.set()
 
     async def _attempt(self, sender: Sender, send: Send, attempt: int) -> None:

@@ -14,6 +14,7 @@ class Limits:
     queue_commands: int = 2_000
     timers_per_batch: int = 200
     unsent_records: int = 50_000
+    calls_in_flight: int = 8  # to one destination
     fetch_timeout_ms: int = 500
     linger_ms: int = 2
     rests: float = 4.0

@@ -11,16 +11,7 @@ import structlog
 from contracts.topics import PARKED, TOPICS, topics_read_by
 from libs.decide import Command, Due, Handlers, Needs, Reply, State, problem
 from libs.stream import metrics
-from libs.stream.batch import (
-    Input,
-    Poisoned,
-    Writer,
-    changes_of,
-    decide,
-    more_needs_of,
-    needs_of,
-    own_input,
-)
+from libs.stream.batch import Input, Poisoned, Writer, changes_of, decide, more_needs_of, needs_of, own_input
 from libs.stream.companions import Companion, accompany
 from libs.stream.desk import Desk, NotServing, answer_if_waiting
 from libs.stream.egress import Egress, Sender
@@ -67,7 +58,8 @@ class Worker:
         self._reader = Reader(handlers)
         self._publisher = Publisher(log, self._acked, self._publish_failed)
         self.companions: Sequence[Companion] = ()
-        self._egress = Egress(self.service, journal, {} if senders is None else senders, self._desk.deliver, self._time)
+        calls = {} if senders is None else senders
+        self._egress = Egress(self.service, journal, calls, self._desk.deliver, self._time, self.limits.calls_in_flight)
         self._resume = Resume(epoch=0, batch_no=0, decided_at=clock())
         self._writer = Writer(self.service, shard, 1, 1, {})
         self._line = structlog.get_logger().bind(service=self.service, shard=shard)

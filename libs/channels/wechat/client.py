@@ -28,7 +28,7 @@ from libs.channels.wechat.mapping import delivery, stock_body
 from libs.channels.wechat.shipping import report
 
 PAGES_LIMIT = 2000
-NEWEST_SPAN_S, ROUTINE_LIMIT_S = 15, 3600
+ROUTINE_SPAN_S, ROUTINE_LIMIT_S = 15, 3600
 SPAN_LIMIT_S = {About.ORDER: 7 * 24 * 3600, About.REFUND: 24 * 3600}
 MINI_PROGRAM = "mini-program"
 DETAILS = {
@@ -68,9 +68,9 @@ class WechatClient:
     async def pages(self, about: About, window: Window) -> AsyncIterator[Page]:
         """Yield the ids that changed in the window; the cursor is WeChat's, so no page shift can hide a row.
 
-        A list tells no time of change, so each id carries the end of its span, which no change of it is later than.
-        In a routine pull the newest seconds are a span of their own: what changed before them and was read since need
-        not be read again.
+        A list tells no time of change, so each id carries the end of its span, which no change of it is later than:
+        what was read after that need not be read again. In a routine pull spans are therefore short, and cut at the
+        same moments each time, so that what an earlier pull had read stays read however far this one looks back.
         """
         if window.until - window.since > timedelta(seconds=CAPABILITIES.pull_window_limit_s or 0):
             raise ValueError("WeChat lists at most 7 days at once")
@@ -79,8 +79,8 @@ class WechatClient:
         begin, end = int(window.since.timestamp()), ceil(window.until.timestamp())
         step, left = SPAN_LIMIT_S[about], PAGES_LIMIT
         cuts = {*range(begin, end, step), end}
-        if NEWEST_SPAN_S < end - begin <= ROUTINE_LIMIT_S:
-            cuts.add(end - NEWEST_SPAN_S)
+        if end - begin <= ROUTINE_LIMIT_S:
+            cuts.update(range(begin - begin % ROUTINE_SPAN_S + ROUTINE_SPAN_S, end, ROUTINE_SPAN_S))
         for start, stop in pairwise(sorted(cuts)):
             span_end = min(window.until, datetime.fromtimestamp(stop, window.until.tzinfo))
             async for ids in self._lists(about, start, stop):

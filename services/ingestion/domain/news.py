@@ -26,6 +26,8 @@ from services.ingestion.domain.watermark import Progress, opened, resolved
 # A platform tells times in seconds: what is read this long after a change was told of is surely the changed document,
 # and several pushes about one order in a row cost one call.
 FETCH_DELAY = timedelta(seconds=1)
+# A list without times of change names mostly what is here already: orders that are not go first.
+CONFIRM_DELAY = timedelta(seconds=10)
 SETTLED_AFTER = timedelta(seconds=1)
 CLOCKS_DIFFER = timedelta(seconds=6)  # a platform's clock and ours, and the second in which a change may be told
 ORDER_PATIENCE = timedelta(seconds=5)
@@ -86,7 +88,8 @@ def hear_page(command: HearPage, state: State, now: datetime) -> list[Output]:
             state.put(progress)
         if not _is_asked(subject, row.modified_at):
             subject.listed_at = _later(subject.listed_at, row.modified_at)
-            outputs += _want(subject, now, None)
+            confirms = row.bound and subject.read_at is not None
+            outputs += _want(subject, now, now + CONFIRM_DELAY if confirms else None)
         state.put(subject)
     return [*outputs, Reply(body={"wanted": wanted})]
 
