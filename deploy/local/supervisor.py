@@ -60,6 +60,7 @@ class Supervised:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+        _give_way(self.process.pid, self.child.niceness)
         self.started_s = time.monotonic()
         self.record.pid = self.process.pid
         self.record.mark = start_mark(self.process.pid) or ""
@@ -91,6 +92,17 @@ class Supervised:
         self.record.restarts += 1
         self.record.state = "backoff"
         self.next_start_s = time.monotonic() + delay_s
+
+
+def _give_way(pid: int, niceness: int) -> None:
+    """Let others go before a process where the processor is short. Linux may share it out by session first: each child
+    leads one, and its session's niceness is what counts then."""
+    if not niceness:
+        return
+    with contextlib.suppress(ProcessLookupError):
+        os.setpriority(os.PRIO_PROCESS, pid, niceness)
+    with contextlib.suppress(OSError):  # a system without such sharing has no such file
+        Path(f"/proc/{pid}/autogroup").write_text(str(niceness), "ascii")
 
 
 class Supervisor:

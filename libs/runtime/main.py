@@ -69,8 +69,6 @@ async def _migrate_all(dsn: str, services: Sequence[str]) -> None:
 
 async def serve(runnings: Sequence[tuple[Running, int | None]]) -> None:
     """Run services in this process until SIGTERM or SIGINT, or until one of them fails."""
-    # Alembic takes a fourth of a service's start, and only this command needs it.
-
     loop = asyncio.get_running_loop()
 
     def stop() -> None:

@@ -6,12 +6,13 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.errors import TopicAlreadyExistsError
+from aiokafka.errors import KafkaConnectionError, TopicAlreadyExistsError
 
 from contracts.topics import Topic
 
 REQUEST_TIMEOUT_MS = 10_000
 LEADERS_TIMEOUT_S = 20.0
+BROKER_TIMEOUT_S = 30.0
 POLL_S = 0.05
 # A broker refuses records from more than an hour ahead, unless it is told not to. A service's time never goes back:
 # after a clock was that wrong once, what it committed could not be published until the world had caught up.
@@ -20,12 +21,28 @@ FROM_ANY_TIME = {"message.timestamp.after.max.ms": str(2**63 - 1)}
 
 @asynccontextmanager
 async def _admin(bootstrap: str) -> AsyncIterator[Any]:
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=REQUEST_TIMEOUT_MS)
-    await admin.start()
+    admin = await _reached(bootstrap)
     try:
         yield admin
     finally:
         await admin.close()
+
+
+async def _reached(bootstrap: str) -> Any:
+    """Return a client of a broker that answers; one that is still starting is waited for."""
+    loop = asyncio.get_running_loop()
+    ends_s = loop.time() + BROKER_TIMEOUT_S
+    while True:
+        admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=REQUEST_TIMEOUT_MS)
+        try:
+            await admin.start()
+        except KafkaConnectionError:
+            await admin.close()
+            if loop.time() >= ends_s:
+                raise
+            await asyncio.sleep(POLL_S)
+        else:
+            return admin
 
 
 async def create_topics(bootstrap: str, topics: Sequence[Topic], partitions: int, replication: int) -> None:

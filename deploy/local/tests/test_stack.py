@@ -38,6 +38,13 @@ def test_up_starts_in_order_and_down_stops_in_order(toys: Any) -> None:
     assert toys.notes.read_text().splitlines()[-3:] == ["end service", "end broker", "end server"]
 
 
+def test_who_reads_along_gives_way(toys: Any) -> None:
+    toys.up(toys.toy("a"), dataclasses.replace(toys.toy("reader"), niceness=10))
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    assert os.getpriority(os.PRIO_PROCESS, toys.record("a").pid) == own
+    assert os.getpriority(os.PRIO_PROCESS, toys.record("reader").pid) == max(own, 10)
+
+
 @pytest.mark.parametrize("probe", ["kafka", "postgres"])
 def test_nothing_starts_before_the_server_it_needs_answers(toys: Any, probe: str) -> None:
     server = dataclasses.replace(toys.toy("server"), probe=probe)
