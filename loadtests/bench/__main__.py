@@ -15,6 +15,7 @@ from deploy.local.layout import ROOT, SERVICES
 from loadtests.bench import floor, report, scenarios
 from loadtests.bench.orders import BATCH_ORDERS, goods
 from loadtests.bench.playing import define, play
+from loadtests.bench.pulled import pulled
 from loadtests.bench.rig import Rig, commit_and_machine, spent
 
 BUILD = ROOT / "build"
@@ -97,6 +98,9 @@ async def bench(rig: Rig, sizes: scenarios.Sizes, found: dict[str, Any]) -> None
         "orders_per_s": round(real["orders_per_s"] / least["orders_per_s"], 3),
         "best_peer": round(real["orders_per_s"] / report.PEER_ORDERS_PER_S, 1),
     }
+    say("orders through a connector")
+    found["pulled"] = await pulled(rig, sizes.pulled_orders)
+    found["pulled"]["against_batches"] = round(found["pulled"]["orders_per_s"] / real["orders_per_s"], 3)
     say("single signed webhooks")
     found["webhook"] = await scenarios.webhook(rig, sizes, say)
     say("one hot SKU")

@@ -15,6 +15,7 @@ GOALS: tuple[tuple[str, str, float, bool], ...] = (
     # figure, what it is, goal, whether more is better
     ("end_to_end.orders_per_s", "orders a second, in by batches until the pick task", 3_000, True),
     ("ratio.cpu", "CPU per order against the floor's", 2.0, False),
+    ("pulled.against_batches", "rate through a connector against batches, its double on the same cores", 0.9, True),
     ("webhook.held_per_s", "single signed webhooks a second, p99 of the answer within 50 ms", 1_000, True),
     ("webhook.at_500_per_s.answer_ms.p99", "p99 of the answer at 500/s, ms", 30, False),
     ("webhook.at_500_per_s.accepted_to_task_ms.p99", "p99 from order to pick task at 500/s, ms", 300, False),

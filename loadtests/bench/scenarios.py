@@ -25,14 +25,15 @@ class Sizes:
 
     warm_up_orders: int
     end_to_end_orders: int
+    pulled_orders: int
     hot_orders: int
     webhook_s: int
     webhook_rates: tuple[int, ...]
     burst: bool
 
 
-FULL = Sizes(4_000, 80_000, 10_000, 20, (300, 500, 700, 900, 1_100), burst=True)
-QUICK = Sizes(2_000, 15_000, 3_000, 8, (500,), burst=False)
+FULL = Sizes(4_000, 80_000, 20_000, 10_000, 20, (300, 500, 700, 900, 1_100), burst=True)
+QUICK = Sizes(2_000, 15_000, 8_000, 3_000, 8, (500,), burst=False)
 
 
 def costs(rig: Rig, before: Mapping[str, float], played: Played, orders: int) -> dict[str, Any]:
