@@ -6,7 +6,7 @@ from typing import ClassVar
 import msgspec
 
 from libs.decide import Command, Output, Reply, Row, State, problem
-from services.ingestion.domain.shops import PutShop, Shop, put_shop
+from services.ingestion.domain.shops import PutShop, Shop, ShopCommand, put_shop
 from services.ingestion.domain.watermark import Progress
 
 SIGN_IN_LIMIT = timedelta(minutes=15)
@@ -58,10 +58,9 @@ class TokenKept(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     seller_id: str = ""
 
 
-class PutConnection(Command, frozen=True, kw_only=True):
+class PutConnection(ShopCommand, frozen=True, kw_only=True):
     """Connect a shop, change how it is connected, pause it. Without `access_wrapped` the access stays as it is."""
 
-    shop_id: str
     channel: str
     paused: bool
     seller_id: str = ""
@@ -75,27 +74,16 @@ class PutConnection(Command, frozen=True, kw_only=True):
     evidence: list[str] = []
 
     @property
-    def key(self) -> str:
-        """The shop."""
-        return f"shop:{self.shop_id}"
-
-    @property
     def sameness(self) -> bytes:
         """Sealed text differs each time it is sealed; the digest tells whether the access is the same."""
         asked = [self.shop_id, self.channel, self.paused, self.seller_id, self.gateway, self.sign_in, self.push_url]
         return msgspec.json.encode([*asked, self.access_digest, self.orders_since])
 
 
-class BeginSignIn(Command, frozen=True, kw_only=True):
+class BeginSignIn(ShopCommand, frozen=True, kw_only=True):
     """An operator goes to the platform to authorise the shop."""
 
-    shop_id: str
     state_hash: str
-
-    @property
-    def key(self) -> str:
-        """The shop."""
-        return f"shop:{self.shop_id}"
 
 
 class UseSignIn(Command, frozen=True, kw_only=True):
@@ -110,42 +98,24 @@ class UseSignIn(Command, frozen=True, kw_only=True):
         return f"sign-in:{self.state_hash}"
 
 
-class KeepToken(Command, frozen=True, kw_only=True):
+class KeepToken(ShopCommand, frozen=True, kw_only=True):
     """A newer token. From the refresher it replaces the very version it was made from; from a sign-in, any."""
 
-    shop_id: str
     token: TokenKept
     instead_of: int | None = None
 
-    @property
-    def key(self) -> str:
-        """The shop."""
-        return f"shop:{self.shop_id}"
 
-
-class RefuseToken(Command, frozen=True, kw_only=True):
+class RefuseToken(ShopCommand, frozen=True, kw_only=True):
     """The platform did not accept this version of the token before its time."""
 
-    shop_id: str
     token_version: int
 
-    @property
-    def key(self) -> str:
-        """The shop."""
-        return f"shop:{self.shop_id}"
 
-
-class AskPerson(Command, frozen=True, kw_only=True):
+class AskPerson(ShopCommand, frozen=True, kw_only=True):
     """No retry helps: a person has to do something. `token_version` guards against news that is out of date."""
 
-    shop_id: str
     token_version: int
     why: str
-
-    @property
-    def key(self) -> str:
-        """The shop."""
-        return f"shop:{self.shop_id}"
 
 
 def put_connection(command: PutConnection, state: State, now: datetime) -> list[Output]:

@@ -22,21 +22,26 @@ class Shop(Row, kw_only=True):
     changed_at: datetime
 
 
-class PutShop(Command, frozen=True, kw_only=True):
-    """Create a shop, pause it, or give it a new secret. The secret arrives wrapped and is never part of an answer."""
+class ShopCommand(Command, frozen=True, kw_only=True):
+    """A command about one shop: all of them are decided in their order."""
 
     shop_id: str
+
+    @property
+    def key(self) -> str:
+        """The shop."""
+        return f"shop:{self.shop_id}"
+
+
+class PutShop(ShopCommand, frozen=True, kw_only=True):
+    """Create a shop, pause it, or give it a new secret. The secret arrives wrapped and is never part of an answer."""
+
     channel: str
     paused: bool
     rotate: bool
     secret_id: str
     secret_wrapped: str
     previous_valid_hours: int
-
-    @property
-    def key(self) -> str:
-        """The shop."""
-        return f"shop:{self.shop_id}"
 
     @property
     def sameness(self) -> bytes:

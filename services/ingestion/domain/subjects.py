@@ -9,6 +9,7 @@ import msgspec
 from libs.decide import Command, Entry, Row
 from services.ingestion.domain.orders import CancelOrder, PlaceOrder
 from services.ingestion.domain.refunds import RequestRefund
+from services.ingestion.domain.shops import ShopCommand
 
 ORDER, REFUND = "order", "refund"
 FETCH = "fetch:"
@@ -144,21 +145,15 @@ class Listed(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     bound: bool = False
 
 
-class HearPage(Command, frozen=True, kw_only=True):
+class HearPage(ShopCommand, frozen=True, kw_only=True):
     """A page of a pull or of a day's numbers; `step` is the evidence it is going to be part of."""
 
-    shop_id: str
     channel: str
     about: str
     step: int | None
     listed: list[Listed]
     documents: list[DocumentHeard] = []
     read_at: datetime
-
-    @property
-    def key(self) -> str:
-        """The shop."""
-        return f"shop:{self.shop_id}"
 
     @property
     def sameness(self) -> bytes:

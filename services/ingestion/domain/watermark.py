@@ -11,7 +11,8 @@ from typing import ClassVar, Literal
 
 import msgspec
 
-from libs.decide import Command, Output, Reply, Row, State, problem
+from libs.decide import Output, Reply, Row, State, problem
+from services.ingestion.domain.shops import ShopCommand
 
 HIDDEN_CHANGES = 2
 STEPS_LIMIT = 64
@@ -52,10 +53,9 @@ class Progress(Row, kw_only=True):
     told_at: datetime | None = None
 
 
-class ClosePull(Command, frozen=True, kw_only=True):
+class ClosePull(ShopCommand, frozen=True, kw_only=True):
     """A pull was walked to its end. `counted` is the platform's separate count of the same window, if it has one."""
 
-    shop_id: str
     number: int
     since: datetime
     until: datetime
@@ -63,38 +63,21 @@ class ClosePull(Command, frozen=True, kw_only=True):
     listed: int
     counted: int | None = None
 
-    @property
-    def key(self) -> str:
-        """The shop."""
-        return f"shop:{self.shop_id}"
 
-
-class CloseDays(Command, frozen=True, kw_only=True):
+class CloseDays(ShopCommand, frozen=True, kw_only=True):
     """The platform's day numbers were read: how far each day is counted, and which numbers it does not show."""
 
-    shop_id: str
     number: int
     until: datetime
     ended: datetime
     counted: dict[str, int]
     gaps: list[str]
 
-    @property
-    def key(self) -> str:
-        """The shop."""
-        return f"shop:{self.shop_id}"
 
-
-class NoteTrouble(Command, frozen=True, kw_only=True):
+class NoteTrouble(ShopCommand, frozen=True, kw_only=True):
     """Evidence could not be had."""
 
-    shop_id: str
     why: str
-
-    @property
-    def key(self) -> str:
-        """The shop."""
-        return f"shop:{self.shop_id}"
 
 
 Colour = Literal["green", "yellow", "red", "grey"]
