@@ -26,13 +26,12 @@ from libs.channels.douyin import mapping
 from libs.channels.douyin.capabilities import DAY_S
 from libs.channels.douyin.cures import check, is_repeated_stock, is_shipped_already
 from libs.channels.douyin.signing import HMAC_SHA256, VERSION, canonical, method_of, sign_call
+from libs.channels.walking import counted_rows, from_last_to_first
 from libs.channels.wire import call
 
 GATEWAY = "https://openapi-fxg.jinritemai.com"
 SIGN_IN = "https://fuwu.jinritemai.com"
 PAGE_LIMIT_ROWS = 100
-WINDOW_LIMIT_PAGES = 500
-WALKS_LIMIT = 3
 REFRESH_LIVES = timedelta(days=14)
 PROVES_LIMIT_PACKS = 100
 
@@ -50,9 +49,6 @@ class _List:
     rows: str
 
 
-# Oldest change first, pages walked from the last to the first. A row that changes while we read leaves the window and
-# pulls all younger rows one place towards the front: into pages we have yet to read, where they are seen (at worst
-# twice). Read from the front, the row that slips over a page's edge would never be seen.
 LISTS: Mapping[About, _List] = {
     About.ORDER: _List(
         "/order/searchList",
@@ -98,22 +94,8 @@ class DouyinClient:
     async def pages(self, about: About, window: Window) -> AsyncIterator[Page]:
         """Yield all that changed in the window, from the last page to the first, oldest changes first in a page."""
         _check_window(window)
-        for _ in range(WALKS_LIMIT):
-            rows, before = await self._rows(about, window, 0)
-            last = -(-before // PAGE_LIMIT_ROWS) - 1
-            if last >= WINDOW_LIMIT_PAGES:
-                raise PlatformRefused(Cure.GIVE_UP, "window", f"holds {before} rows: ask for a shorter one")
-            after = before
-            for number in range(last, -1, -1):
-                if last > 0:
-                    rows, after = await self._rows(about, window, number)
-                if rows:
-                    yield _page(about, rows)
-            # Rows can only leave a window that has ended. If it grew nevertheless, the platform's index was late and
-            # pushed rows towards the pages that were read already: all are read again.
-            if after <= before:
-                return
-        raise PlatformRefused(Cure.RETRY, "window", f"was still growing when it was read {WALKS_LIMIT} times")
+        async for rows in from_last_to_first(lambda place: self._rows(about, window, place), PAGE_LIMIT_ROWS):
+            yield _page(about, rows)
 
     async def document(self, about: About, subject_id: str) -> Document:
         """Return an order's detail (/order/orderDetail), or a refund as /afterSale/List has it."""
@@ -220,10 +202,7 @@ class DouyinClient:
             **asked.order,
         }
         data = await self._call(asked.path, params)
-        rows, total = data.get(asked.rows) or [], data.get("total")
-        if not isinstance(rows, list) or not isinstance(total, int) or not all(isinstance(row, dict) for row in rows):
-            raise PlatformRefused(Cure.RETRY, "answer", f"holds no {asked.rows} with a total")
-        return rows, total
+        return counted_rows(data, asked.rows, "total")
 
     async def _call(self, path: str, params: Mapping[str, Any], *, signed_in: bool = True) -> dict[str, Any]:
         access = self._access

@@ -30,14 +30,13 @@ from libs.channels.pinduoduo.inbound import parts_of_refund, refund_subject
 from libs.channels.pinduoduo.messages import MessageSocket
 from libs.channels.pinduoduo.signing import parameters, sign_call
 from libs.channels.refusals import OrderRefused
+from libs.channels.walking import counted_rows, from_last_to_first
 from libs.channels.wire import call
 
 GATEWAY = "https://gw-api.pinduoduo.com"
 SIGN_IN = "https://mms.pinduoduo.com"
 TOKENS = "https://open-api.pinduoduo.com"
 PAGE_LIMIT_ROWS = 100
-WINDOW_LIMIT_PAGES = 500
-WALKS_LIMIT = 3
 SKUS_LIMIT = 2_000
 ALL = 5  # order_status and refund_status
 EVERY_REFUND = 1  # after_sales_status and after_sales_type
@@ -111,27 +110,10 @@ class PinduoduoClient:
         return await self._token({"grant_type": "refresh_token", "refresh_token": self._access.refresh_token})
 
     async def pages(self, about: About, window: Window) -> AsyncIterator[Page]:
-        """Yield all that changed in the window, from the last page to the first.
-
-        A row that changes while we read leaves a window that has ended, and pulls the rows behind it forward: into
-        pages that are yet to be read, when they are read backwards.
-        """
+        """Yield all that changed in the window, from the last page to the first."""
         self._check_window(window)
-        for _ in range(WALKS_LIMIT):
-            rows, before = await self._rows(about, window, 1)
-            last = -(-before // PAGE_LIMIT_ROWS)
-            if last > WINDOW_LIMIT_PAGES:
-                raise PlatformRefused(Cure.GIVE_UP, "window", f"holds {before} rows: ask for a shorter one")
-            after = before
-            for number in range(last, 0, -1):
-                if last > 1:
-                    rows, after = await self._rows(about, window, number)
-                if rows:
-                    yield _page(about, rows)
-            # A window that has ended can only lose rows. One that grew was indexed late: all is read again.
-            if after <= before:
-                return
-        raise PlatformRefused(Cure.RETRY, "window", f"was still growing when it was read {WALKS_LIMIT} times")
+        async for rows in from_last_to_first(lambda place: self._rows(about, window, place + 1), PAGE_LIMIT_ROWS):
+            yield _page(about, rows)
 
     async def document(self, about: About, subject_id: str) -> Document:
         """Return an order's detail, with its refunds while one is open; or a refund's detail."""
@@ -239,10 +221,7 @@ class PinduoduoClient:
             "order_sn": order_sn,
         }
         answer = await self._call(asked.method, asked.answer, params)
-        rows, total = answer.get(asked.rows) or [], answer.get("total_count")
-        if not isinstance(rows, list) or not isinstance(total, int) or not all(isinstance(row, dict) for row in rows):
-            raise PlatformRefused(Cure.RETRY, "answer", f"holds no {asked.rows} with a total_count")
-        return rows, total
+        return counted_rows(answer, asked.rows, "total_count")
 
     def _check_window(self, window: Window) -> None:
         if not timedelta(0) < window.until - window.since <= timedelta(seconds=WINDOW_LIMIT_S):
