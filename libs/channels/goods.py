@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass
@@ -18,6 +19,17 @@ class Goods:
     def net(self) -> int:
         """Return what the line still costs."""
         return self.quantity * self.unit_price - sum(self.discounts.values())
+
+    @property
+    def as_line(self) -> dict[str, Any]:
+        """Return the line as an order has it, without discounts of nothing."""
+        return {
+            "line_id": self.line_id,
+            "sku": self.sku,
+            "quantity": self.quantity,
+            "unit_price": self.unit_price,
+            "discounts": [{"funder": funder, "amount": amount} for funder, amount in self.discounts.items() if amount],
+        }
 
 
 @dataclass(frozen=True)

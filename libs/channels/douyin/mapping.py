@@ -1,6 +1,5 @@
 """Turns Douyin's orders and refunds into our words, and our parcels and stock into its parameters; pure."""
 
-import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -12,7 +11,7 @@ from libs.channels.douyin.amounts import AMOUNTS, settle
 from libs.channels.goods import Goods
 from libs.channels.own.inbound import ORDER_CANCELLED, REFUND_REQUESTED, Cancellation, Refund, convert
 from libs.channels.refusals import OrderRefused
-from libs.channels.wire import decode
+from libs.channels.values import HIDDEN, REASON_LIMIT_CHARACTERS, note_of, opened, plain, written
 
 UNPAID, REVIEWED, PART_PAID, CANCELLED = 1, 105, 103, 4
 # 105: the money is there but the platform still checks the order and would refuse its shipment. It is heard when it
@@ -24,8 +23,6 @@ BEFORE_SHIPPING = 2
 MONEY_BACK = frozenset({0, 1, BEFORE_SHIPPING})  # return and refund, refund only, refund before shipping
 REFUND_REFUSED = frozenset({27, 28, 29})  # refused, closed, refused again: nobody wants money back any more
 
-HIDDEN = "***"
-NOTE_LIMIT_CHARACTERS, REASON_LIMIT_CHARACTERS = 2_000, 200
 MOMENT_LAST_S = 4_102_444_800
 
 # Our carrier codes and the platform's (from memory, to be checked with /order/logisticsCompanyList).
@@ -37,18 +34,10 @@ CARRIERS: Mapping[str, str] = {
     "ZJS": "zhaijisong", "FENGWANG": "fengwang",
 }  # fmt: skip
 
-_LINE_BREAKS = re.compile(r"[\r\n\t]+")
-_FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
-
 
 def heard(document: Document) -> list[Heard]:
     """Return what an order's or a refund's document says; an unpaid or unchecked order says nothing yet."""
-    try:
-        value = decode(document.raw)
-    except (msgspec.MsgspecError, ValueError, ArithmeticError, RecursionError):
-        raise OrderRefused("", "the document is not valid JSON") from None
-    if not isinstance(value, dict):
-        raise OrderRefused("", "the document is not an object")
+    value = opened(document)
     return _refund(value) if document.about is About.REFUND else _order(value)
 
 
@@ -65,29 +54,19 @@ def _order(detail: Mapping[str, Any]) -> list[Heard]:
 
 
 def _fields(detail: Mapping[str, Any], paid_at: datetime | None) -> dict[str, Any]:
-    goods_of_lines = _rows(detail)
-    charges = settle(detail, goods_of_lines)
-    lines = [
-        {
-            "line_id": goods.line_id,
-            "sku": goods.sku,
-            "quantity": goods.quantity,
-            "unit_price": goods.unit_price,
-            "discounts": [{"funder": funder, "amount": amount} for funder, amount in goods.discounts.items() if amount],
-        }
-        for goods in goods_of_lines
-    ]
+    goods = _rows(detail)
+    charges = settle(detail, goods)
     fields: dict[str, Any] = {
-        "platform_order_id": _text(detail, "order_id"),
+        "platform_order_id": written(detail, "order_id"),
         "placed_at": _moment(detail, "create_time") or paid_at,
         "paid_at": paid_at,
         "currency": "CNY",
-        "buyer": {"identity": _text(detail, "doudian_open_id") or _text(detail, "open_id") or None},
+        "buyer": {"identity": written(detail, "doudian_open_id") or written(detail, "open_id") or None},
         "recipient": _recipient(detail),
-        "lines": lines,
+        "lines": [line.as_line for line in goods],
         "shipping_fee": charges.shipping_fee,
         "total": charges.total,
-        "note": _note(detail),
+        "note": note_of(detail, (("", "buyer_words"), ("", "seller_words"))),
     }
     if ship_by := _moment(detail, "exp_ship_time"):
         fields["promise"] = {"ship_by": ship_by}
@@ -102,10 +81,10 @@ def _rows(detail: Mapping[str, Any]) -> list[Goods]:
         raise OrderRefused("sku_order_list", "is missing or empty")
     rows = []
     for each in found:
-        outer = _text(each, "out_sku_id")
+        outer = written(each, "out_sku_id")
         goods = Goods(
-            line_id=_text(each, "order_id"),
-            sku=_text(each, "code") or (outer if outer != "0" else "") or _text(each, "sku_id"),
+            line_id=written(each, "order_id"),
+            sku=written(each, "code") or (outer if outer != "0" else "") or written(each, "sku_id"),
             quantity=_whole(each, "item_num"),
             unit_price=AMOUNTS["sku.origin_amount"](each),
             discounts={
@@ -124,10 +103,10 @@ def _recipient(detail: Mapping[str, Any]) -> dict[str, str]:
     if not isinstance(place, dict):
         place = {}
     street = _name(place, "street")
-    address = _plain(_text(place, "detail"))
+    address = plain(written(place, "detail"))
     return {
-        "name": (_plain(_text(detail, "mask_post_receiver") or _text(detail, "post_receiver")) or HIDDEN)[:100],
-        "phone": (_plain(_text(detail, "mask_post_tel") or _text(detail, "post_tel")) or HIDDEN)[:32],
+        "name": (plain(written(detail, "mask_post_receiver") or written(detail, "post_receiver")) or HIDDEN)[:100],
+        "phone": (plain(written(detail, "mask_post_tel") or written(detail, "post_tel")) or HIDDEN)[:32],
         "province": _name(place, "province"),
         "city": _name(place, "city"),
         "district": _name(place, "town"),
@@ -135,16 +114,11 @@ def _recipient(detail: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def _note(detail: Mapping[str, Any]) -> str:
-    texts = [_text(detail, "buyer_words"), _text(detail, "seller_words")]
-    return _FORBIDDEN.sub(" ", "\n".join(text for text in texts if text))[:NOTE_LIMIT_CHARACTERS]
-
-
 def _cancellation(detail: Mapping[str, Any]) -> Cancellation:
     fields = {
         "type": ORDER_CANCELLED,
-        "platform_order_id": _text(detail, "order_id"),
-        "reason": _plain(_text(detail, "cancel_reason"))[:REASON_LIMIT_CHARACTERS],
+        "platform_order_id": written(detail, "order_id"),
+        "reason": plain(written(detail, "cancel_reason"))[:REASON_LIMIT_CHARACTERS],
         "cancelled_at": _moment(detail, "finish_time") or _moment(detail, "update_time"),
     }
     try:
@@ -160,11 +134,11 @@ def _refund(item: Mapping[str, Any]) -> list[Heard]:
         return []
     fields = {
         "type": REFUND_REQUESTED,
-        "platform_order_id": _text(order, "shop_order_id"),
-        "refund_id": _text(about, "aftersale_id"),
+        "platform_order_id": written(order, "shop_order_id"),
+        "refund_id": written(about, "aftersale_id"),
         "amount": AMOUNTS["aftersale_info.refund_amount"](about),
         "after_shipping": kind != BEFORE_SHIPPING,
-        "reason": _plain(_text(words, "reason_text"))[:REASON_LIMIT_CHARACTERS],
+        "reason": plain(written(words, "reason_text"))[:REASON_LIMIT_CHARACTERS],
         "requested_at": _moment(about, "apply_time"),
     }
     try:
@@ -219,16 +193,7 @@ def _part(record: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 
 def _name(place: Mapping[str, Any], level: str) -> str:
-    return _plain(_text(_part(place, level), "name"))[:64]
-
-
-def _text(record: Mapping[str, Any], name: str) -> str:
-    value = record.get(name)
-    return str(value).strip() if isinstance(value, str | int) and not isinstance(value, bool) else ""
-
-
-def _plain(text: str) -> str:
-    return _FORBIDDEN.sub(" ", _LINE_BREAKS.sub(" ", text)).strip()
+    return plain(written(_part(place, level), "name"))[:64]
 
 
 def _whole(record: Mapping[str, Any], name: str) -> int:

@@ -27,15 +27,13 @@ from libs.channels.jd.capabilities import PAGE_LIMIT_ORDERS, PAGE_LIMIT_SERVICES
 from libs.channels.jd.inbound import SUBJECT_SEPARATOR, order_page, refund_document, refund_page
 from libs.channels.jd.mapping import (
     moment_or_none,
-    number_or_none,
     shipment_parameters,
     stock_parameters,
-    text_of,
-    wall_clock,
     whole_number,
 )
 from libs.channels.jd.signing import sign
 from libs.channels.jd.supplier import Promised, SupplierOrder, acknowledgement_parameters, supplier_order
+from libs.channels.values import number_or_none, text_of, wall_clock
 from libs.channels.wire import call, shown
 
 GATEWAY = "https://api.jd.com"

@@ -6,7 +6,8 @@ from typing import Any
 import msgspec
 
 from libs.channels.channel import About, Cure, Document, Page, PlatformRefused
-from libs.channels.jd.mapping import moment_or_none, number_or_none
+from libs.channels.jd.mapping import moment_or_none
+from libs.channels.values import number_or_none
 
 SUBJECT_SEPARATOR = "-"
 

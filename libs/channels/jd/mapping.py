@@ -1,28 +1,31 @@
 """Translates JD's orders and after-sales into our words, and our parcels and stock into its parameters; pure."""
 
-import re
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta, timezone
-from typing import Any, Literal
+from datetime import UTC, datetime
+from typing import Any
 
-import msgspec
-
+from libs.channels import values
 from libs.channels.channel import About, Cure, Document, Heard, Parcel, PlatformRefused, StockOrder
-from libs.channels.money import fen, fen_of_yuan
+from libs.channels.money import fen
 from libs.channels.own.inbound import PRICE_LIMIT, YEAR_FIRST, YEAR_LAST, Cancellation, Refund, convert
 from libs.channels.refusals import OrderRefused
-from libs.channels.wire import decode
+from libs.channels.values import (
+    HIDDEN,
+    REASON_LIMIT_CHARACTERS,
+    Units,
+    amount_of,
+    fitting,
+    inside,
+    note_of,
+    number_of,
+    number_or_none,
+    opened,
+    text_of,
+)
 
-SHANGHAI = timezone(timedelta(hours=8))
-WALL_CLOCK = "%Y-%m-%d %H:%M:%S"
-HIDDEN = "***"
-NOTE_LIMIT_CHARACTERS = 2000
-REASON_LIMIT_CHARACTERS = 200
-NUMBER_LIMIT_CHARACTERS = 40
 MILLISECONDS_LIMIT = 4_102_444_800_000  # the year 2100
 
-# Which unit the platform writes an amount in; an amount that is not listed is never read.
-UNITS: Mapping[str, Literal["yuan", "fen"]] = {
+UNITS: Units = {
     "orderTotalPrice": "yuan",
     "orderSellerPrice": "yuan",
     "orderPayment": "yuan",
@@ -66,22 +69,13 @@ CARRIERS: Mapping[str, str] = {
 }
 CARRIER_PREFIX = "carrier:"
 
-# No exponents: a few characters would stand for a number of a million digits.
-_PLAIN_AMOUNT = re.compile(r"-?[0-9]{1,12}(?:\.[0-9]{1,6})?")
-_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
-_CONTROL_IN_LINE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
-
 
 def heard(document: Document) -> list[Heard]:
     """Return what an order's or an after-sales service's detail says; OrderRefused names the field at fault."""
-    try:
-        answer = decode(document.raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise OrderRefused("", "the document is not valid JSON") from None
+    answer = opened(document)
     if document.about is About.REFUND:
-        row = _inside(answer)
-        return _application(row) if "applyRefundSum" in row else _refund(row)
-    return _order(_inside(answer, "jingdong_pop_order_get_responce", "orderDetailInfo", "orderInfo"))
+        return _application(answer) if "applyRefundSum" in answer else _refund(answer)
+    return _order(inside(answer, "jingdong_pop_order_get_responce", "orderDetailInfo", "orderInfo"))
 
 
 # ---- An order
@@ -135,7 +129,7 @@ def _fields(detail: dict[str, Any], number: str, paid_at: datetime | None) -> di
         "lines": lines,
         "shipping_fee": shipping_fee - from_freight,
         "total": total,
-        "note": _note(detail),
+        "note": note_of(detail, (("", "orderRemark"), ("卖家备注: ", "venderRemark"))),
     }
 
 
@@ -195,27 +189,13 @@ def _identity(detail: dict[str, Any]) -> str | None:
 def _recipient(consignee: Any) -> dict[str, Any]:
     known = consignee if isinstance(consignee, dict) else {}
     return {
-        "name": _fitting(text_of(known, "fullname"), 100) or HIDDEN,
-        "phone": _fitting(text_of(known, "mobile") or text_of(known, "telephone"), 32) or HIDDEN,
-        "province": _fitting(text_of(known, "province"), 64),
-        "city": _fitting(text_of(known, "city"), 64),
-        "district": _fitting(text_of(known, "county"), 64),
-        "address": _fitting(text_of(known, "fullAddress") or text_of(known, "town"), 500) or HIDDEN,
+        "name": fitting(text_of(known, "fullname"), 100) or HIDDEN,
+        "phone": fitting(text_of(known, "mobile") or text_of(known, "telephone"), 32) or HIDDEN,
+        "province": fitting(text_of(known, "province"), 64),
+        "city": fitting(text_of(known, "city"), 64),
+        "district": fitting(text_of(known, "county"), 64),
+        "address": fitting(text_of(known, "fullAddress") or text_of(known, "town"), 500) or HIDDEN,
     }
-
-
-def _fitting(text: str, limit_characters: int) -> str:
-    """Return a text that is no longer than it can be: longer ones are ciphers, of which a part is worth nothing."""
-    return text if len(text) <= limit_characters else ""
-
-
-def _note(detail: dict[str, Any]) -> str:
-    said = [
-        (heading, _CONTROL.sub(" ", words).strip())
-        for heading, name in (("", "orderRemark"), ("卖家备注: ", "venderRemark"))
-        if isinstance(words := detail.get(name), str)
-    ]
-    return "\n".join(heading + words for heading, words in said if words)[:NOTE_LIMIT_CHARACTERS]
 
 
 # ---- An after-sales service
@@ -295,56 +275,17 @@ def stock_parameters(orders: Sequence[StockOrder]) -> dict[str, Any]:
 # ---- Values
 
 
-def wall_clock(moment: datetime) -> str:
-    """Return a moment as the platform writes it: Shanghai's clock, whole seconds."""
-    return moment.astimezone(SHANGHAI).strftime(WALL_CLOCK)
-
-
 def moment_or_none(value: Any) -> datetime | None:
     """Return the moment of a Shanghai wall clock or of milliseconds; None for anything else."""
     if isinstance(value, int) and not isinstance(value, bool) and 0 < value < MILLISECONDS_LIMIT:
         moment = datetime.fromtimestamp(value // 1000, UTC).replace(microsecond=value % 1000 * 1000)
-    elif isinstance(value, str):
-        try:
-            moment = datetime.strptime(value.strip(), WALL_CLOCK).replace(tzinfo=SHANGHAI)
-        except ValueError:
-            return None
-    else:
-        return None
-    # A time that does not exist yet is written as the year 1.
-    return moment.astimezone(UTC) if YEAR_FIRST < moment.year < YEAR_LAST else None
-
-
-def number_or_none(value: Any) -> str | None:
-    """Return an id as text, whichever way JSON carried it; None when it is no whole number."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        value = str(value)
-    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= NUMBER_LIMIT_CHARACTERS:
-        return value
-    return None
-
-
-def number_of(field: str, value: Any) -> str:
-    """Return an id as text; OrderRefused when it is no whole number."""
-    number = number_or_none(value)
-    if number is None:
-        raise OrderRefused(field, "is not a number")
-    return number
+        return moment if YEAR_FIRST < moment.year < YEAR_LAST else None
+    return values.moment_or_none(value)
 
 
 def amount(field: str, value: Any) -> int:
     """Return an amount in fen by the field's unit."""
-    if not _PLAIN_AMOUNT.fullmatch(str(value)):
-        raise OrderRefused(field, "is not an amount with at most two decimals")
-    return fen_of_yuan(field, value) if UNITS[field] == "yuan" else fen(field, value)
-
-
-def text_of(row: Mapping[str, Any], name: str) -> str:
-    """Return a text without control characters; "" when there is none."""
-    value = row.get(name)
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
-    return _CONTROL_IN_LINE.sub(" ", value).strip() if isinstance(value, str) else ""
+    return amount_of(UNITS, field, value)
 
 
 def _optional(field: str, row: Mapping[str, Any]) -> int:
@@ -357,12 +298,3 @@ def whole_number(number: str) -> int:
     if number_or_none(number) is None:
         raise PlatformRefused(Cure.GIVE_UP, "id", "is not a number, and JD numbers all that it knows")
     return int(number)
-
-
-def _inside(answer: Any, *names: str) -> dict[str, Any]:
-    for name in names:
-        if isinstance(answer, dict) and isinstance(answer.get(name), dict):
-            answer = answer[name]
-    if not isinstance(answer, dict):
-        raise OrderRefused("", "the document is not an object")
-    return answer

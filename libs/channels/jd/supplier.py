@@ -6,9 +6,10 @@ from datetime import datetime
 from enum import IntEnum
 from typing import Any
 
-from libs.channels.jd.mapping import amount, moment_or_none, number_of, text_of, wall_clock
+from libs.channels.jd.mapping import amount, moment_or_none
 from libs.channels.money import fen
 from libs.channels.refusals import OrderRefused
+from libs.channels.values import number_of, text_of, wall_clock
 
 LINES_LIMIT = 2000
 REASON_LIMIT_CHARACTERS = 100

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -12,9 +12,8 @@ from libs.channels.goods import Goods
 from libs.channels.own.inbound import ORDER_CANCELLED, REFUND_REQUESTED, Cancellation, Refund, convert
 from libs.channels.pinduoduo.amounts import AMOUNTS, settle
 from libs.channels.refusals import OrderRefused
-from libs.channels.wire import decode
+from libs.channels.values import HIDDEN, REASON_LIMIT_CHARACTERS, SHANGHAI, WALL_CLOCK, note_of, opened, plain, written
 
-CHINA = timezone(timedelta(hours=8))
 REFUNDS_KEY = "refund_list"  # where an order's document carries the refunds that were open when it was read
 
 IN_REVIEW = 1  # risk_control_status
@@ -32,9 +31,7 @@ REFUND_WANTED = frozenset({2, 3, 4, 5, 6, 7, 8, 10, 31})
 RETURNS_GOODS = frozenset({3, 7, 31})
 BUYER_HAS_IT = "2"  # user_shipping_status
 
-HIDDEN = "***"
 _CIPHER_BEGINNINGS = ("~", "$", "#")
-NOTE_LIMIT_CHARACTERS, REASON_LIMIT_CHARACTERS = 2_000, 200
 REFUNDS_LIMIT = 100
 
 # Our carrier codes and the platform's numbers (from memory, to be checked with pdd.logistics.companies.get).
@@ -45,18 +42,11 @@ CARRIERS: Mapping[str, int] = {
 
 _WALL_CLOCK = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}")
 _SECONDS = re.compile(r"[0-9]{10}")
-_LINE_BREAKS = re.compile(r"[\r\n\t]+")
-_FORBIDDEN = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 def heard(document: Document) -> list[Heard]:
     """Return what an order's or a refund's document says; an unpaid or unchecked order says nothing yet."""
-    try:
-        value = decode(document.raw)
-    except (msgspec.MsgspecError, ValueError, ArithmeticError, RecursionError):
-        raise OrderRefused("", "the document is not valid JSON") from None
-    if not isinstance(value, dict):
-        raise OrderRefused("", "the document is not an object")
+    value = opened(document)
     return _refund(value) if document.about is About.REFUND else _order(value)
 
 
@@ -94,27 +84,16 @@ def _fields(info: Mapping[str, Any], paid_at: datetime) -> dict[str, Any]:
     goods = _goods(info)
     charges = settle(info, goods)
     fields: dict[str, Any] = {
-        "platform_order_id": _text(info, "order_sn"),
+        "platform_order_id": written(info, "order_sn"),
         "placed_at": moment(info, "created_time") or paid_at,
         "paid_at": paid_at,
         "currency": "CNY",
-        "buyer": {"identity": _text(info, "open_address_id_2") or _text(info, "open_address_id") or None},
+        "buyer": {"identity": written(info, "open_address_id_2") or written(info, "open_address_id") or None},
         "recipient": _recipient(info),
-        "lines": [
-            {
-                "line_id": line.line_id,
-                "sku": line.sku,
-                "quantity": line.quantity,
-                "unit_price": line.unit_price,
-                "discounts": [
-                    {"funder": funder, "amount": amount} for funder, amount in line.discounts.items() if amount
-                ],
-            }
-            for line in goods
-        ],
+        "lines": [line.as_line for line in goods],
         "shipping_fee": charges.shipping_fee,
         "total": charges.total,
-        "note": _note(info),
+        "note": note_of(info, (("", "buyer_memo"), ("", "remark"))),
     }
     if ship_by := moment(info, "last_ship_time"):
         fields["promise"] = {"ship_by": ship_by}
@@ -128,12 +107,12 @@ def _goods(info: Mapping[str, Any]) -> list[Goods]:
     goods: list[Goods] = []
     seen: dict[str, int] = {}
     for each in found:
-        sku_id = _text(each, "sku_id")
+        sku_id = written(each, "sku_id")
         # Lines have no number of their own: the SKU names the line, and counts when it comes twice.
         seen[sku_id] = seen.get(sku_id, 0) + 1
         line = Goods(
             line_id=sku_id if seen[sku_id] == 1 else f"{sku_id}-{seen[sku_id]}",
-            sku=_text(each, "outer_id") or sku_id,
+            sku=written(each, "outer_id") or sku_id,
             quantity=_number(each, "goods_count"),
             unit_price=AMOUNTS["item.goods_price"](each),
         )
@@ -147,29 +126,24 @@ def _recipient(info: Mapping[str, Any]) -> dict[str, str]:
     return {
         "name": _shown(info, "receiver_name", 100),
         "phone": _shown(info, "receiver_phone", 32),
-        "province": _plain(_text(info, "province"))[:64],
-        "city": _plain(_text(info, "city"))[:64],
-        "district": _plain(_text(info, "town"))[:64],
+        "province": plain(written(info, "province"))[:64],
+        "city": plain(written(info, "city"))[:64],
+        "district": plain(written(info, "town"))[:64],
         "address": _shown(info, "receiver_address", 500),
     }
 
 
 def _shown(info: Mapping[str, Any], name: str, limit_characters: int) -> str:
     """Return the masked text, else the text itself unless it is cipher: that stays in the sealed document."""
-    text = _plain(_text(info, f"{name}_mask") or _text(info, name))
+    text = plain(written(info, f"{name}_mask") or written(info, name))
     return text if text and len(text) <= limit_characters and not text.startswith(_CIPHER_BEGINNINGS) else HIDDEN
-
-
-def _note(info: Mapping[str, Any]) -> str:
-    texts = [_text(info, "buyer_memo"), _text(info, "remark")]
-    return _FORBIDDEN.sub(" ", "\n".join(text for text in texts if text))[:NOTE_LIMIT_CHARACTERS]
 
 
 def _cancellation(info: Mapping[str, Any]) -> Cancellation:
     refunded = _number(info, "refund_status", 1) == REFUND_DONE
     fields = {
         "type": ORDER_CANCELLED,
-        "platform_order_id": _text(info, "order_sn"),
+        "platform_order_id": written(info, "order_sn"),
         "reason": "退款成功" if refunded else "平台取消",
         "cancelled_at": moment(info, "updated_at"),
     }
@@ -183,13 +157,14 @@ def _refund(row: Mapping[str, Any]) -> list[Heard]:
     status = _number(row, "after_sales_status")
     if status not in REFUND_WANTED:
         return []
+    reason = plain(written(row, "after_sale_reason") or written(row, "after_sales_reason"))
     fields = {
         "type": REFUND_REQUESTED,
-        "platform_order_id": _text(row, "order_sn"),
-        "refund_id": _text(row, "id"),
+        "platform_order_id": written(row, "order_sn"),
+        "refund_id": written(row, "id"),
         "amount": AMOUNTS["refund.refund_amount"](row),
         "after_shipping": _is_after_shipping(row, status),
-        "reason": _plain(_text(row, "after_sale_reason") or _text(row, "after_sales_reason"))[:REASON_LIMIT_CHARACTERS],
+        "reason": reason[:REASON_LIMIT_CHARACTERS],
         "requested_at": moment(row, "created_time") or moment(row, "recreated_at"),
     }
     try:
@@ -201,8 +176,8 @@ def _refund(row: Mapping[str, Any]) -> list[Heard]:
 def _is_after_shipping(row: Mapping[str, Any], status: int) -> bool:
     if row.get("shipping_status") not in (None, ""):
         return _number(row, "shipping_status") == 1
-    received = _text(row, "user_shipping_status") == BUYER_HAS_IT
-    return received or status in RETURNS_GOODS or bool(_text(row, "tracking_number"))
+    received = written(row, "user_shipping_status") == BUYER_HAS_IT
+    return received or status in RETURNS_GOODS or bool(written(row, "tracking_number"))
 
 
 def shipment(parcel: Parcel, company: int) -> dict[str, Any]:
@@ -233,7 +208,7 @@ def carrier(code: str) -> int | None:
 
 def moment(record: Mapping[str, Any], name: str) -> datetime | None:
     """Return a moment from the platform's wall clock (Shanghai) or from seconds; None when it has not come."""
-    text = _text(record, name)
+    text = written(record, name)
     if not text or text.startswith("0000") or text == "0":
         return None
     if _SECONDS.fullmatch(text):
@@ -241,22 +216,13 @@ def moment(record: Mapping[str, Any], name: str) -> datetime | None:
     if not _WALL_CLOCK.fullmatch(text):
         raise OrderRefused(name, "is not a time")
     try:
-        return datetime.strptime(text, "%Y-%m-%d %H:%M:%S").replace(tzinfo=CHINA).astimezone(UTC)
+        return datetime.strptime(text, WALL_CLOCK).replace(tzinfo=SHANGHAI).astimezone(UTC)
     except (ValueError, OverflowError):
         raise OrderRefused(name, "is not a time") from None
 
 
 def _has_left(info: Mapping[str, Any]) -> bool:
-    return _number(info, "order_status", 1) in SHIPPED_STATUSES or bool(_text(info, "shipping_time").strip("0 :-"))
-
-
-def _text(record: Mapping[str, Any], name: str) -> str:
-    value = record.get(name)
-    return str(value).strip() if isinstance(value, str | int) and not isinstance(value, bool) else ""
-
-
-def _plain(text: str) -> str:
-    return _FORBIDDEN.sub(" ", _LINE_BREAKS.sub(" ", text)).strip()
+    return _number(info, "order_status", 1) in SHIPPED_STATUSES or bool(written(info, "shipping_time").strip("0 :-"))
 
 
 def _number(record: Mapping[str, Any], name: str, absent: int | None = None) -> int:

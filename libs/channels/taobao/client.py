@@ -25,13 +25,11 @@ from libs.channels.taobao.answers import ALREADY_SHIPPED, LIMITED_WAIT_S, conten
 from libs.channels.taobao.capabilities import PAGE_LIMIT_ORDERS, WINDOW_LIMIT_S
 from libs.channels.taobao.inbound import message_of
 from libs.channels.taobao.mapping import (
-    moment_or_none,
-    number_or_none,
     shipment_parameters,
     stock_calls,
-    wall_clock,
 )
 from libs.channels.taobao.signing import SignMethod, sign
+from libs.channels.values import moment_or_none, number_or_none, wall_clock
 from libs.channels.wire import call, shown
 
 GATEWAY = "https://eco.taobao.com"

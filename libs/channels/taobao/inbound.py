@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from libs.channels.channel import About, Hint, Message
-from libs.channels.taobao.mapping import moment_or_none, number_or_none
+from libs.channels.values import moment_or_none, number_or_none
 from libs.channels.wire import decode
 
 TRADE_TOPICS = "taobao_trade_"

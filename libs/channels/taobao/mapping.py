@@ -1,27 +1,28 @@
 """Translates Taobao's trades and refunds into our words, and our parcels and stock into its parameters; pure."""
 
-import re
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta, timezone
-from typing import Any, Literal
-
-import msgspec
+from datetime import datetime
+from typing import Any
 
 from libs.channels.channel import About, Cure, Document, Heard, Parcel, PlatformRefused, StockOrder
-from libs.channels.money import fen, fen_of_yuan
-from libs.channels.own.inbound import PRICE_LIMIT, YEAR_FIRST, YEAR_LAST, Cancellation, Refund, convert
+from libs.channels.money import fen
+from libs.channels.own.inbound import PRICE_LIMIT, Cancellation, Refund, convert
 from libs.channels.refusals import OrderRefused
-from libs.channels.wire import decode
+from libs.channels.values import (
+    HIDDEN,
+    REASON_LIMIT_CHARACTERS,
+    Units,
+    amount_of,
+    fitting,
+    inside,
+    moment_or_none,
+    note_of,
+    number_of,
+    opened,
+    text_of,
+)
 
-SHANGHAI = timezone(timedelta(hours=8))
-WALL_CLOCK = "%Y-%m-%d %H:%M:%S"
-HIDDEN = "***"  # what the platform withholds altogether
-NOTE_LIMIT_CHARACTERS = 2000
-REASON_LIMIT_CHARACTERS = 200
-NUMBER_LIMIT_CHARACTERS = 64
-
-# Which unit the platform writes an amount in; an amount that is not listed is never read.
-UNITS: Mapping[str, Literal["yuan", "fen"]] = {
+UNITS: Units = {
     "trade.payment": "yuan",
     "trade.post_fee": "yuan",
     "order.price": "yuan",
@@ -73,21 +74,13 @@ CARRIERS: Mapping[str, str] = {
 }
 CARRIER_PREFIX = "carrier:"
 
-# No exponents: a few characters would stand for a number of a million digits.
-_PLAIN_AMOUNT = re.compile(r"-?[0-9]{1,12}(?:\.[0-9]{1,6})?")
-_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
-_CONTROL_IN_LINE = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
-
 
 def heard(document: Document) -> list[Heard]:
     """Return what a trade's or a refund's detail says; OrderRefused names the field that cannot be taken."""
-    try:
-        answer = decode(document.raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise OrderRefused("", "the document is not valid JSON") from None
+    answer = opened(document)
     if document.about is About.REFUND:
-        return _refund(_inside(answer, "refund_get_response", "refund"))
-    return _order(_inside(answer, "trade_fullinfo_get_response", "trade"))
+        return _refund(inside(answer, "refund_get_response", "refund"))
+    return _order(inside(answer, "trade_fullinfo_get_response", "trade"))
 
 
 # ---- A trade
@@ -103,7 +96,7 @@ def _order(trade: dict[str, Any]) -> list[Heard]:
     paid_at = moment_or_none(trade.get("pay_time"))
     if closed and paid_at is None:
         return []
-    number = _number("tid", trade.get("tid"))
+    number = number_of("tid", trade.get("tid"))
     order = convert(_fields(trade, number, paid_at, keeps_closed_lines=closed))
     if not closed or moment_or_none(trade.get("consign_time")) is not None:
         return [order]
@@ -135,7 +128,7 @@ def _fields(trade: dict[str, Any], number: str, paid_at: datetime | None, keeps_
         "lines": read,
         "shipping_fee": shipping_fee,
         "total": total,
-        "note": _note(trade),
+        "note": note_of(trade, (("", "buyer_message"), ("卖家备注: ", "seller_memo"))),
     }
     ship_by = moment_or_none(trade.get("delivery_time")) or moment_or_none(trade.get("send_time"))
     if ship_by is not None:
@@ -163,9 +156,11 @@ def _line(place: int, line: dict[str, Any], alone: int | None) -> dict[str, Any]
     if paid > quantity * price:
         price = -(-paid // quantity)
     discount = quantity * price - paid
-    sku = next((each for name in ("outer_sku_id", "outer_iid", "sku_id", "num_iid") if (each := _text(line, name))), "")
+    sku = next(
+        (each for name in ("outer_sku_id", "outer_iid", "sku_id", "num_iid") if (each := text_of(line, name))), ""
+    )
     return {
-        "line_id": _number(f"{where}.oid", line.get("oid_str") or line.get("oid")),
+        "line_id": number_of(f"{where}.oid", line.get("oid_str") or line.get("oid")),
         "sku": sku,
         "quantity": quantity,
         "unit_price": price,
@@ -174,7 +169,7 @@ def _line(place: int, line: dict[str, Any], alone: int | None) -> dict[str, Any]
 
 
 def _is_refunded(line: dict[str, Any]) -> bool:
-    return line.get("status") == CLOSED and not _text(line, "invoice_no")
+    return line.get("status") == CLOSED and not text_of(line, "invoice_no")
 
 
 def _net(line: dict[str, Any]) -> int:
@@ -192,41 +187,27 @@ def _paid_for(line: dict[str, Any], alone: int | None) -> int:
 
 
 def _buyer(trade: dict[str, Any]) -> dict[str, Any]:
-    identity = _text(trade, "buyer_open_uid") or _text(trade, "ouid")
-    nick = _text(trade, "buyer_nick")
+    identity = text_of(trade, "buyer_open_uid") or text_of(trade, "ouid")
+    nick = text_of(trade, "buyer_nick")
     if not identity and nick and "*" not in nick:
         identity = nick  # a masked name belongs to many buyers and is no identity
-    return {"identity": identity or _text(trade, "oaid") or None}
+    return {"identity": identity or text_of(trade, "oaid") or None}
 
 
 def _recipient(trade: dict[str, Any]) -> dict[str, Any]:
-    town, address = _text(trade, "receiver_town"), _text(trade, "receiver_address")
-    city, district = _text(trade, "receiver_city"), _text(trade, "receiver_district")
+    town, address = text_of(trade, "receiver_town"), text_of(trade, "receiver_address")
+    city, district = text_of(trade, "receiver_city"), text_of(trade, "receiver_district")
     whole = address if not town or address.startswith(town) else f"{town} {address}".strip()
     return {
-        "name": _fitting(_text(trade, "receiver_name"), 100) or HIDDEN,
-        "phone": _fitting(_text(trade, "receiver_mobile") or _text(trade, "receiver_phone"), 32) or HIDDEN,
-        "province": _fitting(_text(trade, "receiver_state"), 64),
+        "name": fitting(text_of(trade, "receiver_name"), 100) or HIDDEN,
+        "phone": fitting(text_of(trade, "receiver_mobile") or text_of(trade, "receiver_phone"), 32) or HIDDEN,
+        "province": fitting(text_of(trade, "receiver_state"), 64),
         # Counties under direct rule of a province stand in the district's field only.
-        "city": _fitting(city or district, 64),
-        "district": _fitting(district, 64),
-        "address": _fitting(whole, 500) or HIDDEN,
-        "postcode": _fitting(_text(trade, "receiver_zip"), 16),
+        "city": fitting(city or district, 64),
+        "district": fitting(district, 64),
+        "address": fitting(whole, 500) or HIDDEN,
+        "postcode": fitting(text_of(trade, "receiver_zip"), 16),
     }
-
-
-def _fitting(text: str, limit_characters: int) -> str:
-    """Return a text that is no longer than it can be: longer ones are ciphers, of which a part is worth nothing."""
-    return text if len(text) <= limit_characters else ""
-
-
-def _note(trade: dict[str, Any]) -> str:
-    said = [
-        (heading, _CONTROL.sub(" ", words).strip())
-        for heading, name in (("", "buyer_message"), ("卖家备注: ", "seller_memo"))
-        if isinstance(words := trade.get(name), str)
-    ]
-    return "\n".join(heading + words for heading, words in said if words)[:NOTE_LIMIT_CHARACTERS]
 
 
 # ---- A refund
@@ -236,9 +217,9 @@ def _refund(refund: dict[str, Any]) -> list[Heard]:
     """Return the request, unless it was withdrawn or refused; one that succeeded was requested as well."""
     if refund.get("status") in REFUNDS_WITHDRAWN:
         return []
-    reason = _CONTROL_IN_LINE.sub(" ", str(refund.get("reason") or "")).strip()
-    number = _number("tid", refund.get("tid"))
-    refund_id = _number("refund_id", refund.get("refund_id"))
+    reason = text_of(refund, "reason")
+    number = number_of("tid", refund.get("tid"))
+    refund_id = number_of("refund_id", refund.get("refund_id"))
     amount = _amount("refund.refund_fee", refund.get("refund_fee"))
     if not 0 <= amount <= PRICE_LIMIT:
         raise OrderRefused("refund_fee", "is out of range")
@@ -313,31 +294,6 @@ def _stock_type(order: StockOrder) -> str:
 # ---- Values
 
 
-def wall_clock(moment: datetime) -> str:
-    """Return a moment as the platform writes it: Shanghai's clock, whole seconds."""
-    return moment.astimezone(SHANGHAI).strftime(WALL_CLOCK)
-
-
-def moment_or_none(value: Any) -> datetime | None:
-    """Return the moment of a Shanghai wall clock; None for anything else and for years that cannot be meant."""
-    if not isinstance(value, str):
-        return None
-    try:
-        moment = datetime.strptime(value.strip(), WALL_CLOCK).replace(tzinfo=SHANGHAI)
-    except ValueError:
-        return None
-    return moment.astimezone(UTC) if YEAR_FIRST < moment.year < YEAR_LAST else None
-
-
-def number_or_none(value: Any) -> str | None:
-    """Return an id as text, whichever way JSON carried it; None when it is no whole number."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        value = str(value)
-    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= NUMBER_LIMIT_CHARACTERS:
-        return value
-    return None
-
-
 def _moment(field: str, value: Any) -> datetime:
     moment = moment_or_none(value)
     if moment is None:
@@ -345,24 +301,8 @@ def _moment(field: str, value: Any) -> datetime:
     return moment
 
 
-def _number(field: str, value: Any) -> str:
-    number = number_or_none(value)
-    if number is None:
-        raise OrderRefused(field, "is not a number of an order, a line or a refund")
-    return number
-
-
 def _amount(field: str, value: Any) -> int:
-    if not _PLAIN_AMOUNT.fullmatch(str(value)):
-        raise OrderRefused(field, "is not an amount with at most two decimals")
-    return fen_of_yuan(field, value) if UNITS[field] == "yuan" else fen(field, value)
-
-
-def _text(row: Mapping[str, Any], name: str) -> str:
-    value = row.get(name)
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
-    return _CONTROL_IN_LINE.sub(" ", value).strip() if isinstance(value, str) else ""
+    return amount_of(UNITS, field, value)
 
 
 def _rows(value: Any, name: str) -> list[dict[str, Any]]:
@@ -371,12 +311,3 @@ def _rows(value: Any, name: str) -> list[dict[str, Any]]:
     if not isinstance(value, list) or not all(isinstance(each, dict) for each in value):
         raise OrderRefused(f"{name}s", "is not a list")
     return value
-
-
-def _inside(answer: Any, *names: str) -> dict[str, Any]:
-    for name in names:
-        if isinstance(answer, dict) and isinstance(answer.get(name), dict):
-            answer = answer[name]
-    if not isinstance(answer, dict):
-        raise OrderRefused("", "the document is not an object")
-    return answer

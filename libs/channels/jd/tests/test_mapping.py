@@ -7,9 +7,10 @@ import msgspec
 import pytest
 
 from libs.channels.channel import About, Cure, Document, Parcel, PlatformRefused, StockOrder
-from libs.channels.jd.mapping import UNITS, heard, moment_or_none, shipment_parameters, stock_parameters, wall_clock
+from libs.channels.jd.mapping import UNITS, heard, moment_or_none, shipment_parameters, stock_parameters
 from libs.channels.own.inbound import Cancellation, Order, Refund
 from libs.channels.refusals import OrderRefused
+from libs.channels.values import wall_clock
 
 DETAIL = {
     "orderId": "287901234567890123",

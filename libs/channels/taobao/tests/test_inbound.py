@@ -6,7 +6,7 @@ import pytest
 
 from libs.channels.channel import About, Hint
 from libs.channels.taobao.inbound import message_of
-from libs.channels.taobao.mapping import moment_or_none
+from libs.channels.values import moment_or_none
 
 PUBLISHED = "2026-01-05 10:00:00"
 

@@ -9,7 +9,8 @@ import pytest
 from libs.channels.channel import About, Cure, Document, Parcel, PlatformRefused, StockOrder
 from libs.channels.own.inbound import Cancellation, Order, Refund
 from libs.channels.refusals import OrderRefused
-from libs.channels.taobao.mapping import UNITS, heard, moment_or_none, shipment_parameters, stock_calls, wall_clock
+from libs.channels.taobao.mapping import UNITS, heard, shipment_parameters, stock_calls
+from libs.channels.values import moment_or_none, wall_clock
 
 TRADE = {
     "tid": 4159283746501827364,

@@ -186,9 +186,9 @@ def trusts_the_ok(patch):
 
 @careless("taobao", "an_order_is_told_whole")
 def reads_integers_as_floats(patch):
-    import libs.channels.taobao.mapping as mapping
+    import libs.channels.values as values
 
-    patch.setattr(mapping, "decode", lambda raw: json.loads(raw, parse_int=lambda digits: int(float(digits))))
+    patch.setattr(values, "decode", lambda raw: json.loads(raw, parse_int=lambda digits: int(float(digits))))
 
 
 @careless("meituan", "an_order_is_told_whole")
