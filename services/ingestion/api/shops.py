@@ -27,7 +27,8 @@ from services.ingestion.api.shop_forms import (
     TokenShown,
     breaks_when_expired,
 )
-from services.ingestion.domain import DAYS, PULL, PutConnection, PutShop, Standing, health, waits_for
+from services.ingestion.api.shop_health import awaited, judged
+from services.ingestion.domain import DAYS, PULL, PutConnection, PutShop
 from services.ingestion.settings import Settings
 
 KEY_BYTES = 32
@@ -127,19 +128,16 @@ class Shops:
         )
 
     def _watched_shown(self, found: store.Watched) -> ShopShown:
-        record, progress, settings = found.shop, found.progress, self._settings
-        standing = Standing(
-            paused=record.paused, asks=record.asks, token_expires_at=record.token_expires_at, parked=found.parked
-        )
-        judged = health(progress, standing, self._parts.now(), settings.shop_late_after_s, settings.shop_red_after_s)
+        record, progress, now = found.shop, found.progress, self._parts.now()
+        health = judged(found, self._settings, now)
         able = registry.channel(record.channel).capabilities
         return ShopShown(
             shop_id=record.shop_id,
             channel=record.channel,
             paused=record.paused,
             seller_id=record.seller_id,
-            colour=judged.colour,
-            reasons=judged.reasons,
+            colour=health.colour,
+            reasons=health.reasons,
             asks_since=record.asks_since,
             token=TokenShown(
                 version=record.token_version,
@@ -151,11 +149,11 @@ class Shops:
             completeness=CompletenessShown(
                 since=progress.since,
                 complete_until=progress.complete_until,
-                lag_s=judged.lag_s,
+                lag_s=health.lag_s,
                 evidence=progress.evidence,
                 evidence_at=progress.told_at,
                 open_documents=sum(progress.open.values()),
-                waits_for=[waits_for(progress)],
+                waits_for=[awaited(found, now)],
                 parked_documents=found.parked,
                 late_orders=progress.late_orders,
                 trouble=progress.trouble,

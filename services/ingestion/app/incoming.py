@@ -24,6 +24,7 @@ from libs.stream.egress import Retry, Sender
 from services.ingestion import store
 from services.ingestion.api import Edge, LineBook
 from services.ingestion.api.documents_heard import all_heard, check_ids, heard, hints_heard
+from services.ingestion.api.shop_health import judged
 from services.ingestion.domain import (
     FETCH,
     ORDER,
@@ -32,10 +33,8 @@ from services.ingestion.domain import (
     HearPage,
     Listed,
     NoteTrouble,
-    Standing,
     TakeDocument,
     TakeHints,
-    health,
 )
 from services.ingestion.settings import Settings
 
@@ -211,14 +210,11 @@ async def _gauge(settings: Settings, parts: Parts) -> None:
             found = await store.watched(reads, SHOPS_LIMIT)
         for each in found:
             record = each.shop
-            standing = Standing(
-                paused=record.paused, asks=record.asks, token_expires_at=record.token_expires_at, parked=each.parked
-            )
-            judged = health(each.progress, standing, parts.now(), settings.shop_late_after_s, settings.shop_red_after_s)
+            health = judged(each, settings, parts.now())
             place = (record.channel, record.shop_id)
-            if judged.lag_s is not None:
-                LAG.labels(*place).set(judged.lag_s)
-            RED.labels(*place).set(judged.colour == "red")
+            if health.lag_s is not None:
+                LAG.labels(*place).set(health.lag_s)
+            RED.labels(*place).set(health.colour == "red")
             LATE.labels(*place).set(each.progress.late_orders)
             PARKED.labels(*place).set(each.parked)
         await asyncio.sleep(GAUGE_EVERY_S)

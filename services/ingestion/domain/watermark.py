@@ -6,7 +6,7 @@ unless it changed once more while that one was walked. `HIDDEN_CHANGES` such hop
 """
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import ClassVar, Literal
 
 import msgspec
@@ -19,6 +19,7 @@ STEPS_LIMIT = 64
 OPEN_LIMIT = 64
 GAPS_SHOWN_LIMIT = 20
 DAYS_KEPT_LIMIT = 3
+LEAST_WINDOW_S = 1.0
 NEVER = 2**62
 PULL, DAYS = "pull", "days"
 
@@ -90,6 +91,7 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     asks: str | None
     token_expires_at: datetime | None
     parked: int
+    lists_late_s: float = 0.0  # how far the platform's lists are behind now, however well all goes
 
 
 class Health(msgspec.Struct, frozen=True, kw_only=True):
@@ -230,6 +232,9 @@ def health(progress: Progress, standing: Standing, now: datetime, late_after_s: 
     """
     until = progress.complete_until
     lag_s = None if until is None else max(0.0, (now - until).total_seconds())
+    # Each hop that a time waits for ends so far behind now: what cannot be earlier is not late.
+    bearable_s = standing.lists_late_s * (1 + HIDDEN_CHANGES)
+    is_late = lag_s is not None and lag_s > late_after_s + bearable_s
     red: list[str] = []
     yellow: list[str] = []
     if standing.asks:
@@ -242,19 +247,19 @@ def health(progress: Progress, standing: Standing, now: datetime, late_after_s: 
         yellow.append(f"complete but for {standing.parked} parked documents")
     if standing.paused:
         yellow.append("paused by an operator")
-    missing = red if lag_s is not None and lag_s > red_after_s else yellow
+    missing = red if lag_s is not None and lag_s > red_after_s + bearable_s else yellow
     if progress.trouble:
         missing.append(f"evidence is missing: {progress.trouble}")
-    if lag_s is not None and lag_s > late_after_s:
-        missing.append(waits_for(progress))
+    if is_late:
+        missing.append(waits_for(progress, standing, now))
     if red:
         return Health(colour="red", lag_s=lag_s, reasons=red + yellow)
     if not progress.evidence:
-        return Health(colour="grey", lag_s=None, reasons=[waits_for(progress), *yellow])
+        return Health(colour="grey", lag_s=None, reasons=[waits_for(progress, standing, now), *yellow])
     return Health(colour="yellow" if yellow else "green", lag_s=lag_s, reasons=yellow)
 
 
-def waits_for(progress: Progress) -> str:
+def waits_for(progress: Progress, standing: Standing, now: datetime) -> str:
     """Say in words what the watermark waits for."""
     if not progress.evidence:
         return "the channel has no way to ask what is missing"
@@ -263,4 +268,9 @@ def waits_for(progress: Progress) -> str:
         return f"waits for {number} documents that the platform told of"
     if progress.gaps:
         return f"waits for the day numbers {', '.join(progress.gaps)}"
+    late_s = standing.lists_late_s
+    first_at = progress.covered_until + timedelta(seconds=late_s + LEAST_WINDOW_S)
+    if late_s and progress.step_number == 0 and now < first_at:
+        behind = f"{late_s / 60:.0f} min" if late_s >= 60 else f"{late_s:.0f} s"
+        return f"lists run {behind} behind: the first window closes at {first_at:%H:%M:%S} UTC"
     return f"waits for the next {' and '.join(progress.evidence)} of the platform's orders"

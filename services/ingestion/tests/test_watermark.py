@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,6 +18,7 @@ from services.ingestion.domain import (
     Step,
     completed,
     health,
+    waits_for,
 )
 from services.ingestion.domain.watermark import OPEN_LIMIT, STEPS_LIMIT, advance, opened, resolved
 from services.ingestion.tests.platform_samples import (
@@ -135,6 +137,10 @@ def progress_of(**more):
         ({}, {"paused": True}, 10, "yellow", "paused"),
         ({"late_orders": 1}, {}, 10, "yellow", "1 orders came after"),
         ({"evidence": [], "complete_until": None}, {}, 1000, "grey", "no way to ask"),
+        # Pinduoduo's lists: three windows, each 185 s behind, pass before a time counts.
+        ({"step_number": 9}, {"lists_late_s": 185}, 850, "green", ""),
+        ({"step_number": 9}, {"lists_late_s": 185}, 860, "yellow", "next pull"),
+        ({"step_number": 9}, {"lists_late_s": 185}, 1460, "red", "next pull"),
     ],
 )
 def test_colours_and_reasons(progress, standing, seconds, colour, word):
@@ -147,6 +153,20 @@ def test_colours_and_reasons(progress, standing, seconds, colour, word):
     )
     assert judged.colour == colour
     assert word in " ".join(judged.reasons)
+
+
+def test_a_new_shop_says_when_its_first_window_closes():
+    lists_late = msgspec.structs.replace(STANDING, lists_late_s=185.0)
+    found = progress_of()
+    words = f"lists run 3 min behind: the first window closes at {at(186):%H:%M:%S} UTC"
+    assert waits_for(found, lists_late, at(0)) == waits_for(found, lists_late, at(185)) == words
+    assert "next pull" in waits_for(found, lists_late, at(186)), "then it is due"
+    assert "next pull" in waits_for(found, STANDING, at(0)), "lists that are never late are asked at once"
+    assert "lists run 10 s" in waits_for(found, msgspec.structs.replace(STANDING, lists_late_s=10.0), at(2))
+    judged = health(found, lists_late, at(180), 300, 900)
+    assert (judged.colour, judged.reasons) == ("green", [])
+    found.step_number = 1
+    assert "next pull" in waits_for(found, lists_late, at(10))
 
 
 def test_trouble_keeps_when_it_began():
