@@ -10,6 +10,10 @@ nothing is pushed that would bring this over the budget.
 What a push does to a platform's number depends on sales not heard of yet: a platform that sold everything and is then
 told 5 has sold everything and offers 5. So a set counts in full beside what was offered before, a lowering counts as
 not made, until every sale up to the platform's answer has been heard (the shop's completeness watermark tells).
+
+Each answer waits for its own shop's watermark alone. A slow shop still holds back the others' raises twice: until its
+set is trusted, for it may have sold all that it offered and now offer the new number too; and until it is known at all,
+for what it sold unheard before our first word no number that we told it bounds. Both may be oversold in truth.
 """
 
 from collections.abc import Mapping

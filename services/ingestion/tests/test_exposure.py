@@ -176,6 +176,28 @@ def test_what_a_platform_offers_is_unknown_until_it_was_asked_or_told():
     assert plan(two, now=9_000, heard={"a": 8_000}) == [("a", "delta", -45)]
 
 
+def test_a_shop_that_is_not_known_holds_the_others_back():
+    one = row(half(), half())
+    one.listings[1].known = False
+    assert plan(one) == [("b", "read", 0)], "what it sold unheard nothing that it was told bounds"
+    answer(one, "b", now=2_000, read=8)
+    assert plan(one, now=400_000, heard={"a": 400_000, "b": 2_000}) == [], "only its own watermark tells"
+    assert plan(one, now=400_000, heard={"a": 0, "b": 8_000}) == [("b", "delta", -3), ("a", "delta", 2)]
+
+
+def test_a_set_of_a_slow_shop_counts_beside_what_it_may_have_sold():
+    one = row(Policy(mode="fixed", amount=6), Policy(mode="rest"), offered=(3, 0), atp=12)
+    assert plan(one, channels=SETS) == [("a", "set", 6), ("b", "set", 3)]
+    answer(one, "a", now=2_000)
+    answer(one, "b", now=2_000)
+    heard = {"b": 300_000}
+    assert plan(one, now=300_000, heard=heard, channels=SETS) == [], (
+        "a sold 3 unheard and offers 6: 12 with the other 3"
+    )
+    assert exposure.bound(one) == 0
+    assert plan(one, now=300_000, heard={"a": 8_000, "b": 300_000}, channels=SETS) == [("b", "set", 0)]
+
+
 def test_drift_is_found_by_reading_back_and_corrected():
     one = row(Policy(mode="rest"), offered=(10,))
     one.listings[0].wants_read = True
