@@ -163,6 +163,7 @@ class Parcel:
     split: bool = False  # the order leaves in several parcels
     again: bool = False  # the platform already has another waybill for this parcel
     remaining: int = 0  # parcels of the order that are still to be reported; 0: with this one all is delivered
+    company: str = ""  # the platform's code of the carrier where the shop has its own for it; it comes before any table
 
 
 @dataclass(frozen=True, slots=True)

@@ -135,7 +135,7 @@ class DouyinClient:
 
     async def upload(self, parcel: Parcel) -> str:
         """Report a shipment. A parcel that the platform already has under this waybill counts as done."""
-        company = mapping.carrier(parcel.carrier)
+        company = parcel.company or mapping.carrier(parcel.carrier)
         if company is None:
             raise PlatformRefused(Cure.ASK, "carrier", f"{parcel.carrier} has no company code at douyin")
         try:

@@ -184,7 +184,7 @@ class JdClient:
                 Cure.ASK, "reship", "JD has no call that corrects a waybill: do it in its back office"
             )
         try:
-            asked = shipment_parameters(parcel, self._access.secrets)
+            asked = shipment_parameters(parcel)
             inner, raw = await self._call("jingdong.pop.order.shipment", asked)
             if "sopjosshipment_result" in inner:
                 result(inner, "sopjosshipment_result")

@@ -53,7 +53,7 @@ PAID = frozenset(
 CANCELLED = "TRADE_CANCELED"
 APPLICATIONS_WITHDRAWN = frozenset({"2", "11"})  # refused by the merchant, taken back by the buyer
 
-# Our carrier codes and JD's numbers; a shop's own entry ("carrier:JT") comes before these.
+# Our carrier codes and JD's numbers; a shop's own entry comes before these.
 CARRIERS: Mapping[str, str] = {
     "SF": "467",
     "YTO": "463",
@@ -67,7 +67,6 @@ CARRIERS: Mapping[str, str] = {
     "JD": "2087",
     "SELF": "1274",
 }
-CARRIER_PREFIX = "carrier:"
 
 
 def heard(document: Document) -> list[Heard]:
@@ -245,19 +244,19 @@ def _application(row: dict[str, Any]) -> list[Heard]:
 # ---- Back
 
 
-def carrier_number(carrier: str, own: Mapping[str, str]) -> str:
+def carrier_number(parcel: Parcel) -> str:
     """Return JD's number of a carrier; a person is asked when nobody has said it."""
-    number = own.get(CARRIER_PREFIX + carrier) or CARRIERS.get(carrier.upper())
+    number = parcel.company or CARRIERS.get(parcel.carrier.upper())
     if not number:
-        raise PlatformRefused(Cure.ASK, "carrier", f"JD's number for the carrier {carrier!r} is not known")
+        raise PlatformRefused(Cure.ASK, "carrier", f"JD's number for the carrier {parcel.carrier!r} is not known")
     return number
 
 
-def shipment_parameters(parcel: Parcel, own: Mapping[str, str]) -> dict[str, Any]:
+def shipment_parameters(parcel: Parcel) -> dict[str, Any]:
     """Return the parameters of `jingdong.pop.order.shipment`."""
     return {
         "orderId": whole_number(parcel.platform_order_id),
-        "logiCoprId": carrier_number(parcel.carrier, own),
+        "logiCoprId": carrier_number(parcel),
         "logiNo": parcel.waybill,
     }
 

@@ -210,7 +210,7 @@ def shipment_params(parcel: Parcel) -> dict[str, str]:
     return {
         "order_id": parcel.platform_order_id,
         "third_carrier_order_id": parcel.waybill,
-        "logistics_provider_code": CARRIERS.get(parcel.carrier.lower(), OTHER_CARRIER),
+        "logistics_provider_code": parcel.company or CARRIERS.get(parcel.carrier.lower(), OTHER_CARRIER),
         "logistics_status": ON_ITS_WAY,
     }
 

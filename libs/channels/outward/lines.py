@@ -1,5 +1,6 @@
 """An open line to a shop on its platform, and what is done when the platform says no on it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
@@ -30,6 +31,7 @@ class Line:
     paused: bool = False
     asks: str | None = None
     push_url: str = ""
+    carriers: Mapping[str, str] = field(default_factory=dict)  # the platform's codes by ours in capitals
 
 
 class Lines(Protocol):

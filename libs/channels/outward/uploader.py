@@ -20,6 +20,7 @@ class Uploader:
             platform_order_id=body["platform_order_id"],
             parcel_id=body["parcel_id"],
             carrier=body["carrier"],
+            company=line.carriers.get(body["carrier"].upper(), ""),
             waybill=body["waybill"],
             lines=tuple((line_id, sku, quantity) for line_id, sku, quantity in body["lines"]),
             split=body["split"],

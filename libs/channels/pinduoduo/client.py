@@ -162,7 +162,7 @@ class PinduoduoClient:
 
     async def upload(self, parcel: Parcel) -> str:
         """Report a shipment. An order that the platform already has under this waybill counts as done."""
-        company = mapping.carrier(parcel.carrier)
+        company = mapping.carrier(parcel.company or parcel.carrier)
         if company is None:
             raise PlatformRefused(Cure.ASK, "carrier", f"{parcel.carrier} has no company number at pinduoduo")
         try:

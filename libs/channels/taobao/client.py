@@ -209,7 +209,7 @@ class TaobaoClient:
         """Report a shipment; the second report of a waybill counts as done."""
         method = "taobao.logistics.consign.resend" if parcel.again else "taobao.logistics.offline.send"
         try:
-            inner, raw = await self._call(method, shipment_parameters(parcel, self._access.secrets))
+            inner, raw = await self._call(method, shipment_parameters(parcel))
         except PlatformRefused as refused:
             if refused.code == ALREADY_SHIPPED and await self._has(parcel):
                 return refused.text

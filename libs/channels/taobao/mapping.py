@@ -56,7 +56,7 @@ REFUNDS_WITHDRAWN = frozenset({"CLOSED", "SELLER_REFUSE_BUYER"})
 AFTER_SHIPPING_PHASE = "aftersale"
 SHIPPED_STATUSES = frozenset({"WAIT_BUYER_CONFIRM_GOODS", "TRADE_BUYER_SIGNED", "TRADE_FINISHED"})
 
-# Our carrier codes and the platform's; a shop's own entry ("carrier:JT") comes before these.
+# Our carrier codes and the platform's; a shop's own entry comes before these.
 CARRIERS: Mapping[str, str] = {
     "SF": "SF",
     "YTO": "YTO",
@@ -72,7 +72,6 @@ CARRIERS: Mapping[str, str] = {
     "TTK": "TTKDEX",
     "ZJS": "ZJS",
 }
-CARRIER_PREFIX = "carrier:"
 
 
 def heard(document: Document) -> list[Heard]:
@@ -240,19 +239,19 @@ def _refund(refund: dict[str, Any]) -> list[Heard]:
 # ---- Back
 
 
-def carrier_code(carrier: str, own: Mapping[str, str]) -> str:
+def carrier_code(parcel: Parcel) -> str:
     """Return the platform's code of a carrier; a person is asked when nobody has said it."""
-    code = own.get(CARRIER_PREFIX + carrier) or CARRIERS.get(carrier.upper())
+    code = parcel.company or CARRIERS.get(parcel.carrier.upper())
     if not code:
-        raise PlatformRefused(Cure.ASK, "carrier", f"Taobao's code for the carrier {carrier!r} is not known")
+        raise PlatformRefused(Cure.ASK, "carrier", f"Taobao's code for the carrier {parcel.carrier!r} is not known")
     return code
 
 
-def shipment_parameters(parcel: Parcel, own: Mapping[str, str]) -> dict[str, str]:
+def shipment_parameters(parcel: Parcel) -> dict[str, str]:
     """Return the parameters of `taobao.logistics.offline.send`; a split parcel names its sub-orders."""
     parameters = {
         "tid": parcel.platform_order_id,
-        "company_code": carrier_code(parcel.carrier, own),
+        "company_code": carrier_code(parcel),
         "out_sid": parcel.waybill,
     }
     if parcel.split:

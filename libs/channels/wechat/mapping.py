@@ -251,7 +251,7 @@ def shipping_entry(parcel: Parcel, described: str, sender_contact: str) -> dict[
 
 def carrier_code(parcel: Parcel) -> str:
     """Return WeChat's code of the carrier; one that is not in the table goes as OTHER."""
-    return CARRIERS.get(parcel.carrier.lower(), OTHER_CARRIER)
+    return parcel.company or CARRIERS.get(parcel.carrier.lower(), OTHER_CARRIER)
 
 
 def stock_body(order: StockOrder) -> dict[str, Any] | None:

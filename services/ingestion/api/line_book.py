@@ -174,6 +174,7 @@ class LineBook:
             paused=record.paused,
             asks=record.asks,
             push_url=record.push_url,
+            carriers=record.carriers,
         )
 
     def _fresh(self, shop_id: str) -> tuple[float, Line | None] | None:

@@ -13,6 +13,8 @@ Url = Annotated[str, StringConstraints(pattern=r"^(https?://[!-~]{1,300})?$")]
 SecretName = Annotated[str, StringConstraints(pattern=r"^[a-z_]{1,32}$")]
 SecretText = Text(0, 4_000)
 SECRETS_LIMIT = 8
+CarrierCode = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,32}$")]
+CARRIERS_LIMIT = 64
 
 
 class PlatformAccess(BaseModel):
@@ -36,7 +38,7 @@ class PlatformAccess(BaseModel):
 class ShopWanted(BaseModel):
     """What a shop should be. A new shop always gets a secret; an existing one only with `rotate_secret`.
 
-    A shop on a platform has `access` instead; without it only `paused` changes.
+    A shop on a platform has `access` instead; without it only `paused` and `carriers` change.
     """
 
     model_config = ConfigDict(
@@ -54,6 +56,12 @@ class ShopWanted(BaseModel):
     rotate_secret: bool = False
     previous_secret_valid_hours: int = Field(default=24, ge=0, le=168, description="how long the old secret stays good")
     access: PlatformAccess | None = None
+    carriers: dict[CarrierCode, Text(1, 64)] | None = Field(  # type: ignore[valid-type]
+        default=None,
+        max_length=CARRIERS_LIMIT,
+        description="the platform's codes of carriers by ours, before the connector's own table; absent: as they are",
+        examples=[{"JD": "JDKD"}],
+    )
     orders_since: AwareDatetime | None = Field(
         default=None, strict=False, description="a new shop on a platform is complete from here on; default: now"
     )
@@ -95,6 +103,7 @@ class ShopShown(BaseModel):
     previous_secret_until: datetime | None = None
     from_settings: bool = False
     seller_id: str | None = None
+    carriers: dict[str, str] = {}
     colour: Colour = "grey"
     reasons: list[str] = []
     asks_since: datetime | None = None

@@ -50,6 +50,8 @@ class Shops:
         """Create or change a shop of the own channel."""
         if wanted.access is not None:
             raise Problem(422, "a shop of the own channel has no access to a platform", field="access")
+        if wanted.carriers is not None:
+            raise Problem(422, "a shop of the own channel is told our own codes of carriers", field="carriers")
         key = secrets.token_bytes(KEY_BYTES)
         command = PutShop(
             shop_id=shop_id,
@@ -79,8 +81,12 @@ class Shops:
         able = registry.channel(wanted.channel).capabilities
         evidence = [PULL] * able.pulls_orders + [DAYS] * able.numbers_days
         access = wanted.access
+        told = wanted.carriers
+        carriers = None if told is None else {ours.upper(): theirs for ours, theirs in told.items()}
         if access is None:
-            return PutConnection(shop_id=shop_id, channel=wanted.channel, paused=wanted.paused, evidence=evidence)
+            return PutConnection(
+                shop_id=shop_id, channel=wanted.channel, paused=wanted.paused, carriers=carriers, evidence=evidence
+            )
         token = None
         if access.access_token or access.refresh_token:
             token = self._lines.kept(
@@ -89,7 +95,7 @@ class Shops:
         sealed = msgspec.json.encode(
             AccessSecrets(app_key=access.app_key, app_secret=access.app_secret, secrets=access.secrets)
         )
-        told = access.access_token, access.refresh_token
+        tokens = access.access_token, access.refresh_token
         return PutConnection(
             shop_id=shop_id,
             channel=wanted.channel,
@@ -98,7 +104,8 @@ class Shops:
             gateway=access.gateway,
             sign_in=access.sign_in,
             push_url=access.push_url,
-            access_digest=self._edge.digest(sealed + msgspec.json.encode(told)),
+            carriers=carriers,
+            access_digest=self._edge.digest(sealed + msgspec.json.encode(tokens)),
             access_wrapped=self._parts.require_vault().wrap(sealed),
             token=token,
             orders_since=wanted.orders_since,
@@ -136,6 +143,7 @@ class Shops:
             channel=record.channel,
             paused=record.paused,
             seller_id=record.seller_id,
+            carriers=record.carriers,
             colour=health.colour,
             reasons=health.reasons,
             asks_since=record.asks_since,

@@ -25,6 +25,7 @@ class Connection(Row, kw_only=True):
     gateway: str = ""
     sign_in: str = ""
     push_url: str = ""
+    carriers: dict[str, str] = {}  # the platform's codes by ours
     access_digest: str
     access_wrapped: str
     token_wrapped: str | None = None
@@ -59,7 +60,10 @@ class TokenKept(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class PutConnection(ShopCommand, frozen=True, kw_only=True):
-    """Connect a shop, change how it is connected, pause it. Without `access_wrapped` the access stays as it is."""
+    """Connect a shop, change how it is connected, pause it. Without `access_wrapped` the access stays as it is.
+
+    Without `carriers` those stay, too.
+    """
 
     channel: str
     paused: bool
@@ -67,6 +71,7 @@ class PutConnection(ShopCommand, frozen=True, kw_only=True):
     gateway: str = ""
     sign_in: str = ""
     push_url: str = ""
+    carriers: dict[str, str] | None = None
     access_digest: str = ""
     access_wrapped: str = ""
     token: TokenKept | None = None
@@ -77,7 +82,7 @@ class PutConnection(ShopCommand, frozen=True, kw_only=True):
     def sameness(self) -> bytes:
         """Sealed text differs each time it is sealed; the digest tells whether the access is the same."""
         asked = [self.shop_id, self.channel, self.paused, self.seller_id, self.gateway, self.sign_in, self.push_url]
-        return msgspec.json.encode([*asked, self.access_digest, self.orders_since])
+        return msgspec.json.encode([*asked, self.access_digest, self.orders_since, self.carriers])
 
 
 class BeginSignIn(ShopCommand, frozen=True, kw_only=True):
@@ -151,6 +156,8 @@ def put_connection(command: PutConnection, state: State, now: datetime) -> list[
         _follow(command, state)
     if command.access_wrapped:
         _configure(known, command)
+    if command.carriers is not None:
+        known.carriers = command.carriers
     # An operator has looked: what still needs a person says so again.
     known.asks = known.asks_since = None
     known.paused = command.paused

@@ -50,6 +50,7 @@ connection = Table(
     Column("asks", Text),
     Column("asks_since", _MOMENT),
     Column("changed_at", _MOMENT, nullable=False),
+    Column("carriers", JSONB, nullable=False),
 )
 sign_in = Table(
     "sign_in",
@@ -157,6 +158,7 @@ class ConnectionRecord:
     gateway: str
     sign_in: str
     push_url: str
+    carriers: dict[str, str]
     access_digest: str
     access_wrapped: str
     token_wrapped: str | None

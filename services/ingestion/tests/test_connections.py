@@ -43,6 +43,17 @@ def test_a_shop_is_made_once_and_complete_from_then_on(bench):
     assert (shop(bench).access_wrapped, bench.row(Progress, SHOP).since) == ("wrapped", NOW)
 
 
+def test_carriers_change_alone_and_stay_when_they_are_not_named(bench):
+    bench.handle(connect(access_wrapped="", token=None, carriers={"JD": "JDKD"}), NOW)
+    assert shop(bench).carriers == {"JD": "JDKD"}
+    bench.handle(connect(), NOW)
+    assert shop(bench).carriers == {"JD": "JDKD"}
+    bench.handle(connect(access_wrapped="", token=None, carriers={}), NOW)
+    assert shop(bench).carriers == {}
+    wanted = connect(carriers={"JD": "JDKD"})
+    assert wanted.sameness != connect().sameness, "another request under the same key is refused"
+
+
 def test_a_shop_keeps_its_channel_and_its_id(bench):
     assert bench.handle(connect(channel="jd"), NOW)[-1].status == 409
     assert bench.handle(own(SHOP), NOW)[-1].body["channel"] == CHANNEL

@@ -38,7 +38,7 @@ class Platform:
         self.client = SimpleNamespace(
             accept=self.accept, upload=self.upload, push_stock=self.push_stock, read_stock=self.read_stock
         )
-        self.shop_id, self.paused = "s1", False
+        self.shop_id, self.paused, self.carriers = "s1", False, {}
 
     async def find(self, shop_id):
         return self

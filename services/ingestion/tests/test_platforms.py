@@ -134,6 +134,18 @@ async def test_a_push_that_is_not_the_platforms_is_refused(stack, platform):
     assert platform.fetched == []
 
 
+async def test_a_shops_own_codes_of_carriers_are_kept_and_shown(stack, platform):
+    assert (await put(stack, access=ACCESS, carriers={"jd": "JDKD", "JT_2": "CN7"})).status_code == 201
+    assert (await shop(stack))["carriers"] == {"JD": "JDKD", "JT_2": "CN7"}
+    assert (await put(stack)).status_code == 200
+    assert (await shop(stack))["carriers"] == {"JD": "JDKD", "JT_2": "CN7"}
+    for wrong in ({"": "x"}, {"J D": "x"}, {"JD": ""}, {"JD": "x" * 65}, {f"C{n}": "x" for n in range(65)}):
+        assert (await put(stack, carriers=wrong)).status_code == 422
+    assert (await put(stack, "mine", channel="own", carriers={"JD": "JDKD"})).status_code == 422
+    assert (await put(stack, carriers={})).status_code == 200
+    assert (await shop(stack))["carriers"] == {}
+
+
 async def test_what_no_push_told_is_pulled_and_the_watermark_follows(stack, platform):
     since = utc_now() - timedelta(minutes=5)
     await put(stack, access=ACCESS, orders_since=since.isoformat())

@@ -222,6 +222,8 @@ async def test_a_whole_order_is_shipped_with_one_call():
     assert await gateway.client().upload(parcel()) == "success"
     sent = {"order_id": "9", "company_code": "shunfeng", "logistics_code": "SF1"}
     assert gateway.calls == [("/order/logisticsAdd", sent)]
+    await gateway.client().upload(parcel(carrier="PIGEON", company="gezi"))
+    assert gateway.calls[-1][1]["company_code"] == "gezi"
 
 
 async def test_a_split_parcel_goes_with_its_request_id():

@@ -1,6 +1,7 @@
 """What JD's orders and services say in our words, and what our parcels and stock say in its."""
 
 import copy
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import msgspec
@@ -241,10 +242,10 @@ def test_ciphers_in_place_of_a_person_are_withheld():
 
 def test_parcels_and_stock():
     parcel = Parcel("287", "p1", "SF", "SF1", (("1001", "A", 1),))
-    assert shipment_parameters(parcel, {}) == {"orderId": 287, "logiCoprId": "467", "logiNo": "SF1"}
-    assert shipment_parameters(parcel, {"carrier:SF": "1"})["logiCoprId"] == "1"
+    assert shipment_parameters(parcel) == {"orderId": 287, "logiCoprId": "467", "logiNo": "SF1"}
+    assert shipment_parameters(replace(parcel, company="1"))["logiCoprId"] == "1"
     with pytest.raises(PlatformRefused) as refused:
-        shipment_parameters(Parcel("287", "p1", "PIGEON", "1", ()), {})
+        shipment_parameters(Parcel("287", "p1", "PIGEON", "1", ()))
     assert refused.value.cure is Cure.ASK
     asked = stock_parameters([StockOrder("9", "1001", 5, "c"), StockOrder("9", "", 0, "d")])
     assert asked == {

@@ -1,6 +1,7 @@
 """Meituan's documents in our words: money to the fen, what says nothing, what is refused by name."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -190,6 +191,7 @@ def test_shipment():
     parcel = Parcel("27", "p1", "SF", "SF123", (("1", "A1", 2),))
     assert shipment_params(parcel)["logistics_provider_code"] == "10001"
     assert shipment_params(parcel)["third_carrier_order_id"] == "SF123"
+    assert shipment_params(replace(parcel, company="10099"))["logistics_provider_code"] == "10099"
 
 
 def test_stock():

@@ -31,6 +31,7 @@ class Shop:
     def __init__(self, answer="ok", paused=False):
         self.parcels, self.answer, self.paused, self.shop_id, self.asked = [], answer, paused, "s1", []
         self.client = SimpleNamespace(upload=self.upload)
+        self.carriers = {"JD": "JDKD"}
 
     async def find(self, shop_id):
         return self if shop_id == "s1" else None
@@ -62,6 +63,13 @@ async def test_a_parcel_is_reported_whole():
     last = Send(destination="upload:wechat", send_id="x", key="x", body=BODY | {"remaining": 0})
     await Uploader(shop).send(last, 1)
     assert shop.parcels[-1].remaining == 0
+
+
+async def test_a_shops_own_code_of_a_carrier_goes_with_the_parcel():
+    shop = Shop()
+    for carrier in ("JD", "jd", "SF"):
+        await Uploader(shop).send(Send(destination="x", send_id="x", key="x", body=BODY | {"carrier": carrier}), 1)
+    assert [(each.carrier, each.company) for each in shop.parcels] == [("JD", "JDKD"), ("jd", "JDKD"), ("SF", "")]
 
 
 @pytest.mark.parametrize(("cure", "fate"), [(Cure.GIVE_UP, Refused), (Cure.RETRY, Retry), (Cure.ASK, Retry)])

@@ -259,6 +259,8 @@ async def test_a_shipment_and_its_correction(again, kind):
         "tracking_number": "SF1",
         **kind,
     }
+    await gateway.client().upload(parcel(again=again, company="384"))
+    assert gateway.calls[-1][1]["logistics_id"] == "384"
 
 
 @pytest.mark.parametrize(("waybill", "done"), [("SF1", True), ("SF2", False)])

@@ -286,11 +286,11 @@ def parcel(**changes):
 
 
 def test_parcels():
-    assert shipment_parameters(parcel(), {}) == {"tid": "415", "company_code": "SF", "out_sid": "SF1"}
-    assert shipment_parameters(parcel(split=True), {})["sub_tid"] == "7,8"
-    assert shipment_parameters(parcel(carrier="JT"), {"carrier:JT": "CN7"})["company_code"] == "CN7"
+    assert shipment_parameters(parcel()) == {"tid": "415", "company_code": "SF", "out_sid": "SF1"}
+    assert shipment_parameters(parcel(split=True))["sub_tid"] == "7,8"
+    assert shipment_parameters(parcel(carrier="JT", company="CN7"))["company_code"] == "CN7"
     with pytest.raises(PlatformRefused) as refused:
-        shipment_parameters(parcel(carrier="JT"), {})
+        shipment_parameters(parcel(carrier="JT"))
     assert refused.value.cure is Cure.ASK
 
 

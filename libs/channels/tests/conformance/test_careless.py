@@ -143,8 +143,8 @@ def ships_everything_with_the_first_parcel(patch):
 
     honest = client.shipment_parameters
 
-    def whole(parcel, own):
-        return {name: value for name, value in honest(parcel, own).items() if name not in ("is_split", "sub_tid")}
+    def whole(parcel):
+        return {name: value for name, value in honest(parcel).items() if name not in ("is_split", "sub_tid")}
 
     patch.setattr(client, "shipment_parameters", whole)
 

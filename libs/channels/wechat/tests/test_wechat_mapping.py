@@ -210,6 +210,7 @@ def test_the_way_back_names_product_and_sku():
         ],
     }
     assert carrier_code(Parcel("1", "p", "unheard", "1", ())) == "OTHER"
+    assert carrier_code(Parcel("1", "p", "sf", "1", (), company="OWN1")) == "OWN1"
     assert shipping_entry(parcel, "x" * 500, "")["item_desc"] == "x" * 120
 
 
