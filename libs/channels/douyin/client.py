@@ -27,7 +27,7 @@ from libs.channels.douyin.capabilities import DAY_S
 from libs.channels.douyin.cures import check, is_repeated_stock, is_shipped_already
 from libs.channels.douyin.signing import HMAC_SHA256, VERSION, canonical, method_of, sign_call
 from libs.channels.walking import counted_rows, from_last_to_first
-from libs.channels.wire import call
+from libs.channels.wire import Carried, signed_call
 
 GATEWAY = "https://openapi-fxg.jinritemai.com"
 SIGN_IN = "https://fuwu.jinritemai.com"
@@ -205,6 +205,12 @@ class DouyinClient:
         return counted_rows(data, asked.rows, "total")
 
     async def _call(self, path: str, params: Mapping[str, Any], *, signed_in: bool = True) -> dict[str, Any]:
+        url = (self._access.gateway or GATEWAY).rstrip("/") + path
+        answer, _ = await signed_call(self._http, "POST", url, lambda: self._signed(path, params, signed_in))
+        data = check(answer)
+        return data if isinstance(data, dict) else {}
+
+    def _signed(self, path: str, params: Mapping[str, Any], signed_in: bool) -> Carried:
         access = self._access
         param_json, timestamp, method = canonical(params), str(int(self._clock().timestamp())), method_of(path)
         query = {
@@ -217,16 +223,7 @@ class DouyinClient:
         }
         if signed_in:
             query["access_token"] = access.access_token
-        answer, _ = await call(
-            self._http,
-            "POST",
-            (access.gateway or GATEWAY).rstrip("/") + path,
-            params=query,
-            content=param_json.encode(),
-            headers={"content-type": "application/json"},
-        )
-        data = check(answer)
-        return data if isinstance(data, dict) else {}
+        return Carried(params=query, content=param_json.encode(), headers={"content-type": "application/json"})
 
     def _token(self, data: Mapping[str, Any]) -> Token:
         token, lives_s = data.get("access_token"), data.get("expires_in")

@@ -34,7 +34,7 @@ from libs.channels.jd.mapping import (
 from libs.channels.jd.signing import sign
 from libs.channels.jd.supplier import Promised, SupplierOrder, acknowledgement_parameters, supplier_order
 from libs.channels.values import number_or_none, text_of, wall_clock
-from libs.channels.wire import call, shown
+from libs.channels.wire import Carried, call, shown, signed_call
 
 GATEWAY = "https://api.jd.com"
 SIGN_IN = "https://open-oauth.jd.com"
@@ -254,6 +254,12 @@ class JdClient:
     # ---- Calls
 
     async def _call(self, method: str, asked: Mapping[str, Any]) -> tuple[dict[str, Any], bytes]:
+        answer, raw = await signed_call(
+            self._http, "POST", self._gateway, lambda: Carried(form=self._signed(method, asked))
+        )
+        return content(answer, method), raw
+
+    def _signed(self, method: str, asked: Mapping[str, Any]) -> dict[str, str]:
         form = {
             "method": method,
             "app_key": self._access.app_key,
@@ -263,9 +269,7 @@ class JdClient:
             # Written once: these very bytes are signed and sent.
             "360buy_param_json": msgspec.json.encode(asked, order="deterministic").decode(),
         }
-        form["sign"] = sign(form, self._access.app_secret)
-        answer, raw = await call(self._http, "POST", self._gateway, form=form)
-        return content(answer, method), raw
+        return form | {"sign": sign(form, self._access.app_secret)}
 
     async def _list(self, listed: Listed, window: Window, number: int, size: int) -> tuple[int, list[dict[str, Any]]]:
         since, until = wall_clock(window.since), wall_clock(_whole(window.until))

@@ -22,7 +22,7 @@ from libs.channels.channel import (
 )
 from libs.channels.meituan.mapping import CANCELLED, STOCK_BATCH_LIMIT_SKUS, UNPAID, shipment_params, stock_params
 from libs.channels.meituan.signing import SIGNATURE_FIELD, sign
-from libs.channels.wire import call, decode, shown
+from libs.channels.wire import Carried, decode, shown, signed_call
 
 GATEWAY = "https://waimaiopen.meituan.com"
 CHINA = timezone(timedelta(hours=8))
@@ -229,21 +229,21 @@ class MeituanClient:
 
     async def _call(self, method: str, path: str, params: Mapping[str, str]) -> dict[str, Any]:
         url = f"{(self._access.gateway or GATEWAY).rstrip('/')}/api/v1/{path}"
+        answer, _ = await signed_call(self._http, method, url, lambda: self._signed(method, url, path, params))
+        if not isinstance(answer, dict):
+            raise PlatformRefused(Cure.RETRY, "answer", "is not an object")
+        _raise_refusal(answer)
+        return answer
+
+    def _signed(self, method: str, url: str, path: str, params: Mapping[str, str]) -> Carried:
         whole = {"app_id": self._access.app_key, "timestamp": str(int(self._now().timestamp())), **params}
         if self._access.access_token and not path.startswith("oauth/"):
             whole["access_token"] = self._access.access_token
         whole[SIGNATURE_FIELD] = sign(url, whole, self._access.app_secret)
         if method == "GET":
-            answer, _ = await call(self._http, method, url, params=whole)
-        else:
-            system = {name: whole[name] for name in ("app_id", "timestamp", SIGNATURE_FIELD)}
-            answer, _ = await call(
-                self._http, method, url, params=system, form={k: v for k, v in whole.items() if k not in system}
-            )
-        if not isinstance(answer, dict):
-            raise PlatformRefused(Cure.RETRY, "answer", "is not an object")
-        _raise_refusal(answer)
-        return answer
+            return Carried(params=whole)
+        system = {name: whole[name] for name in ("app_id", "timestamp", SIGNATURE_FIELD)}
+        return Carried(params=system, form={name: each for name, each in whole.items() if name not in system})
 
     def _token(self, fields: Mapping[str, Any], shop: str) -> Token:
         if str(fields.get("status", 0)) not in ("0", "200") or not fields.get("access_token"):

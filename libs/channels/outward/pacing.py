@@ -4,12 +4,14 @@ import asyncio
 import ssl
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import aiohttp
 import httpx
 from httpx_aiohttp import AiohttpTransport
 
 CONNECTIONS_LIMIT = 128
+TURN = "ordo.turn"  # marks a request whose turn was waited for before it was made
 
 
 class Bucket:
@@ -41,8 +43,9 @@ class PacedTransport(httpx.AsyncBaseTransport):
         self._bucket = bucket
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Wait for the turn, then send."""
-        await self._bucket.take()
+        """Wait for the turn, unless that was done, then send."""
+        if not request.extensions.get(TURN):
+            await self._bucket.take()
         try:
             return await self._inner.handle_async_request(request)
         except aiohttp.ClientError as error:  # what the transport below has no word of httpx for
@@ -53,14 +56,31 @@ class PacedTransport(httpx.AsyncBaseTransport):
         await self._inner.aclose()
 
 
-def paced_client(calls_per_second: float) -> httpx.AsyncClient:
-    """Return a client for one channel: a bounded number of connections, no proxy of the surroundings, paced.
+class PacedClient(httpx.AsyncClient):
+    """A client for one channel: a bounded number of connections, no proxy of the surroundings, each request paced.
 
     Its connections are aiohttp's: a call costs a fourth of what it costs on httpx's own.
     """
+
+    def __init__(self, bucket: Bucket, transport: httpx.AsyncBaseTransport | None = None) -> None:
+        inner = transport or _connections()
+        super().__init__(transport=PacedTransport(inner, bucket), trust_env=False)
+        self._bucket = bucket
+
+    async def turn(self) -> dict[str, Any]:
+        """Wait for a turn now, so that the request can be made after it; returns what tells its transport so."""
+        await self._bucket.take()
+        return {TURN: True}
+
+
+def paced_client(calls_per_second: float) -> PacedClient:
+    """Return a client for one channel."""
+    return PacedClient(Bucket(calls_per_second))
+
+
+def _connections() -> AiohttpTransport:
     trust = httpx.create_ssl_context(trust_env=False)
-    carried = AiohttpTransport(verify=trust, trust_env=False, client=partial(_session, trust))
-    return httpx.AsyncClient(transport=PacedTransport(carried, Bucket(calls_per_second)), trust_env=False)
+    return AiohttpTransport(verify=trust, trust_env=False, client=partial(_session, trust))
 
 
 def _session(trust: ssl.SSLContext) -> aiohttp.ClientSession:

@@ -31,7 +31,7 @@ from libs.channels.pinduoduo.messages import MessageSocket
 from libs.channels.pinduoduo.signing import parameters, sign_call
 from libs.channels.refusals import OrderRefused
 from libs.channels.walking import counted_rows, from_last_to_first
-from libs.channels.wire import call
+from libs.channels.wire import Carried, call, signed_call
 
 GATEWAY = "https://gw-api.pinduoduo.com"
 SIGN_IN = "https://mms.pinduoduo.com"
@@ -230,6 +230,11 @@ class PinduoduoClient:
             raise ValueError(f"a window ends at least {LAG_S} seconds ago")
 
     async def _call(self, method: str, response_key: str, params: Mapping[str, Any]) -> dict[str, Any]:
+        url = (self._access.gateway or GATEWAY).rstrip("/") + "/api/router"
+        answer, _ = await signed_call(self._http, "POST", url, lambda: Carried(form=self._signed(method, params)))
+        return check(answer, response_key)
+
+    def _signed(self, method: str, params: Mapping[str, Any]) -> dict[str, str]:
         access = self._access
         form = parameters(
             {
@@ -242,9 +247,7 @@ class PinduoduoClient:
                 "version": "V1",
             }
         )
-        form["sign"] = sign_call(access.app_secret, form)
-        answer, _ = await call(self._http, "POST", (access.gateway or GATEWAY).rstrip("/") + "/api/router", form=form)
-        return check(answer, response_key)
+        return form | {"sign": sign_call(access.app_secret, form)}
 
     async def _token(self, params: Mapping[str, str]) -> Token:
         access = self._access

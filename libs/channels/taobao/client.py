@@ -30,7 +30,7 @@ from libs.channels.taobao.mapping import (
 )
 from libs.channels.taobao.signing import SignMethod, sign
 from libs.channels.values import moment_or_none, number_or_none, wall_clock
-from libs.channels.wire import call, shown
+from libs.channels.wire import Carried, call, shown, signed_call
 
 GATEWAY = "https://eco.taobao.com"
 SIGN_IN = "https://oauth.taobao.com"
@@ -242,6 +242,12 @@ class TaobaoClient:
     # ---- Calls
 
     async def _call(self, method: str, asked: Mapping[str, str], session: bool = True) -> tuple[dict[str, Any], bytes]:
+        answer, raw = await signed_call(
+            self._http, "POST", self._gateway, lambda: Carried(form=self._signed(method, asked, session))
+        )
+        return content(answer, method), raw
+
+    def _signed(self, method: str, asked: Mapping[str, str], session: bool) -> dict[str, str]:
         parameters = {
             "method": method,
             "app_key": self._access.app_key,
@@ -254,9 +260,7 @@ class TaobaoClient:
         if session:
             parameters["session"] = self._access.access_token
         form = {name: value for name, value in parameters.items() if value}
-        form["sign"] = sign(form, self._access.app_secret, SIGN_METHOD)
-        answer, raw = await call(self._http, "POST", self._gateway, form=form)
-        return content(answer, method), raw
+        return form | {"sign": sign(form, self._access.app_secret, SIGN_METHOD)}
 
     async def _total(self, about: About, window: Window) -> int:
         inner, _ = await self._list(about, window, {"page_no": "1", "page_size": "1", "use_has_next": "false"})
