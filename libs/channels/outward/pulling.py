@@ -11,6 +11,7 @@ import httpx
 from libs.channels.capabilities import Capabilities
 from libs.channels.channel import About, Page, PlatformRefused, Window
 from libs.channels.outward.lines import PERSON_RETRY_S, Line, Lines, answer, plain
+from libs.stream.causes import cause
 from libs.stream.egress import Retry
 
 # How far a platform's clock may be behind ours.
@@ -127,7 +128,7 @@ class Puller:
             except (httpx.HTTPError, OSError, ValueError, TypeError, LookupError, AttributeError) as error:
                 # A page that no connector foresaw is trouble like any other: it may read better the next time.
                 wait_s = retry_s
-                await self._evidence.trouble(line, type(error).__name__)
+                await self._evidence.trouble(line, plain(cause(error)))
             if wait_s == retry_s:
                 retry_s = min(retry_s * 2, RETRY_LAST_S)
             await asyncio.sleep(wait_s)

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Hashable, Mapping
 from functools import partial
 
-from libs.stream.companions import accompany
+from libs.stream.companions import Companion, accompany
 
 TEND_POLL_S = 2.0
 STOP_LIMIT_S = 5.0
@@ -13,8 +13,11 @@ Wanted = Callable[[], Awaitable[Mapping[str, Hashable]]]
 Work = Callable[[str], Awaitable[None]]
 
 
-async def tend(service: str, wanted: Wanted, work: Work, poll_s: float = TEND_POLL_S) -> None:
-    """Run `work` for each wanted shop until cancelled; a shop whose value changes is begun afresh."""
+async def tend(service: str, name: str, wanted: Wanted, work: Work, poll_s: float = TEND_POLL_S) -> None:
+    """Run `work` for each wanted shop until cancelled; a shop whose value changes is begun afresh.
+
+    The log calls the work of one shop by `name` and the shop's id.
+    """
     running: dict[str, tuple[Hashable, asyncio.Task[None]]] = {}
     try:
         while True:
@@ -25,7 +28,8 @@ async def tend(service: str, wanted: Wanted, work: Work, poll_s: float = TEND_PO
                     del running[shop_id]
             for shop_id, value in sorted(now_wanted.items()):
                 if shop_id not in running:
-                    running[shop_id] = (value, asyncio.create_task(accompany(service, partial(work, shop_id))))
+                    companion = Companion(name, partial(work, shop_id), shop_id)
+                    running[shop_id] = (value, asyncio.create_task(accompany(service, companion)))
             await asyncio.sleep(poll_s)
     finally:
         await _stop([task for _, task in running.values()])

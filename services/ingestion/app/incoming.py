@@ -179,11 +179,12 @@ def companions(settings: Settings, parts: Parts, lines: LineBook) -> Sequence[Co
     incoming = Incoming(parts)
     puller = Puller(lines, incoming, parts.now, settings.pull_interval_s)
     refresher = Refresher(lines, lines.refreshed, parts.now)
+    listening = partial(listen, lines, incoming.messages)
     return (
-        refresher.run,
-        partial(tend, SERVICE, partial(_pulled, lines), puller.run),
-        partial(tend, SERVICE, partial(_listened_to, lines), partial(listen, lines, incoming.messages)),
-        partial(_gauge, settings, parts),
+        Companion("token refresher", refresher.run),
+        Companion("pullers", partial(tend, SERVICE, "puller", partial(_pulled, lines), puller.run)),
+        Companion("listeners", partial(tend, SERVICE, "listener", partial(_listened_to, lines), listening)),
+        Companion("shop gauges", partial(_gauge, settings, parts)),
     )
 
 

@@ -207,7 +207,10 @@ async def test_a_pull_that_fails_is_shown_and_made_again():
     task = asyncio.create_task(Puller(lines, evidence, lambda: at(60), 0.001).run("s1"))
     await until(lambda: ("close", 1, 0, None) in evidence.said)
     await ended(task)
-    assert evidence.said[:2] == [("trouble", "HTTP 503: away"), ("trouble", "ValueError")]
+    assert evidence.said[0] == ("trouble", "HTTP 503: away")
+    what, why = evidence.said[1]
+    assert (what, why.partition(" (")[0]) == ("trouble", "ValueError")
+    assert "libs.channels.outward" in why, "where it was raised tells what its text may not"
 
 
 async def test_messages_are_confirmed_after_they_are_kept_and_not_when_they_are_not():
@@ -313,7 +316,7 @@ async def test_each_shop_is_tended_alone():
     async def now_wanted():
         return dict(wanted)
 
-    task = asyncio.create_task(tend("test", now_wanted, work, 0.002))
+    task = asyncio.create_task(tend("test", "worker", now_wanted, work, 0.002))
     await until(lambda: running == ["a"] and fails)
     wanted["c"] = 1
     await until(lambda: running == ["a", "c"])
