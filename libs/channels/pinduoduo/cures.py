@@ -47,8 +47,11 @@ CURES_BY_WORD: tuple[tuple[str, Cure], ...] = (
     ("超时", Cure.RETRY),
     ("授权", Cure.ASK),
     ("风控", Cure.ASK),
-    ("售后中", Cure.ASK),
 )
+# An order that may not leave now, and may later: a refund is open (a merchant has two days to answer it), or risk
+# control checks it. Nobody has to do anything about the shop.
+LATER_WORDS = ("售后中", "风控审核中")
+LATER_WAIT_S = 600.0
 SHIPPED_WORDS = ("已发货", "重复发货", "已经发货")
 
 
@@ -60,9 +63,12 @@ def check(answer: Any, response_key: str) -> dict[str, Any]:
     if isinstance(error, dict):
         code, sub_code = str(error.get("error_code") or ""), str(error.get("sub_code") or "")
         words = str(error.get("sub_msg") or error.get("error_msg") or "")
+        named = f"{code}/{sub_code}" if sub_code else code
+        if any(word in words for word in LATER_WORDS):
+            raise PlatformRefused(Cure.RETRY, named, shown(words), LATER_WAIT_S)
         raise PlatformRefused(
             _cure(code, words),
-            f"{code}/{sub_code}" if sub_code else code,
+            named,
             shown(words),
             LIMITED_WAIT_S if code in LIMITED_CODES else 0.0,
         )

@@ -10,8 +10,9 @@ import httpx
 import pytest
 
 from libs.channels.channel import About, Access, Cure, Parcel, PlatformRefused, StockOrder, Window
-from libs.channels.douyin import CHANNEL
+from libs.channels.douyin import CHANNEL, cures
 from libs.channels.douyin.client import DouyinClient
+from libs.stream.egress import ATTEMPTS_LIMIT
 
 NOW = datetime(2023, 11, 14, 22, 13, 20, tzinfo=UTC)
 WINDOW = Window(NOW - timedelta(hours=1), NOW)
@@ -186,7 +187,7 @@ async def test_the_platforms_count():
         (no(60000), Cure.RETRY),
         (no(20000, "isp.service-error:12"), Cure.RETRY),
         (no(50002, "isv.business-failed:4000"), Cure.GIVE_UP),
-        (no(50002, "isv.business-failed:2001051", "订单有退款需要处理，拒绝发货"), Cure.ASK),
+        (no(50002, "isv.business-failed:2001051", "订单有退款需要处理，拒绝发货"), Cure.RETRY),
         (no(40004), Cure.GIVE_UP),
         ({"err_no": 30005, "message": "access_token已过期"}, Cure.REFRESH),
         ({"err_no": 7, "message": "no"}, Cure.GIVE_UP),
@@ -204,6 +205,14 @@ async def test_each_refusal_has_its_cure(answer, cure):
         await Gateway(order_orderDetail=answer).client().document(About.ORDER, "9")
     assert refused.value.cure is cure
     assert "token=" not in str(refused.value)
+
+
+async def test_an_open_refund_holds_its_order_and_not_the_shop():
+    refused_by = no(50002, "isv.business-failed:2001051", "订单有退款需要处理，拒绝发货")
+    with pytest.raises(PlatformRefused, match="退款需要处理") as refused:
+        await Gateway(order_logisticsAdd=refused_by).client().upload(parcel())
+    assert (refused.value.cure, refused.value.after_seconds) == (Cure.RETRY, cures.OPEN_REFUND_WAIT_S)
+    assert cures.OPEN_REFUND_WAIT_S * ATTEMPTS_LIMIT > 2 * 86_400, "as long as a merchant has to answer"
 
 
 async def test_an_older_method_says_success_with_err_no():

@@ -9,8 +9,9 @@ import httpx
 import pytest
 
 from libs.channels.channel import About, Access, Cure, Parcel, PlatformRefused, StockOrder, Window
-from libs.channels.pinduoduo import CHANNEL
+from libs.channels.pinduoduo import CHANNEL, cures
 from libs.channels.pinduoduo.client import PinduoduoClient
+from libs.stream.egress import ATTEMPTS_LIMIT
 
 NOW = datetime(2023, 11, 15, 0, 0, 0, tzinfo=UTC)
 WINDOW = Window(NOW - timedelta(minutes=33), NOW - timedelta(minutes=3))
@@ -217,7 +218,7 @@ async def test_the_platforms_count():
         (no(10019, "access_token已过期"), Cure.REFRESH),
         (no(70031, "调用过于频繁，请调整调用频率"), Cure.RETRY),
         (no(52101, "当前接口被限流，请稍后重试"), Cure.RETRY),
-        (no(50001, "订单风控审核中，暂不能发货", "50003"), Cure.ASK),
+        (no(50001, "店铺风控", "50003"), Cure.ASK),
         (no(20032, "access_token或client_id错误"), Cure.REFRESH),
         (no(20004, "签名sign校验失败"), Cure.ASK),
         (no(99999, "refresh_token已过期"), Cure.ASK),
@@ -243,6 +244,14 @@ def parcel(**changed):
 
 
 SEND = "pdd.logistics.online.send"
+
+
+@pytest.mark.parametrize("words", ["订单售后中，不能发货", "订单风控审核中，暂不能发货"])
+async def test_an_order_that_may_not_leave_yet_is_tried_later_and_is_not_the_shops_trouble(words):
+    with pytest.raises(PlatformRefused, match=words) as refused:
+        await Gateway({SEND: no(50001, words, "50003")}).client().upload(parcel())
+    assert (refused.value.cure, refused.value.after_seconds) == (Cure.RETRY, cures.LATER_WAIT_S)
+    assert cures.LATER_WAIT_S * ATTEMPTS_LIMIT > 2 * 86_400, "as long as a merchant has to answer a refund"
 
 
 def sent(done=True):
