@@ -10,16 +10,22 @@ import structlog
 
 from libs.channels.channel import Cure, PlatformRefused, Token
 from libs.channels.outward.lines import Line, Lines, plain
+from libs.stream.desk import NotServing, Overloaded
 
 REFRESH_POLL_S = 1.0
 REFRESH_TIMEOUT_S = 20.0
 RETRY_FIRST_S = 2.0
 RETRY_LAST_S = 300.0
+KEEP_ATTEMPTS_LIMIT = 300
+KEEP_RETRY_S = 1.0
 AHEAD_LEAST = timedelta(minutes=1)
 AHEAD_MOST = timedelta(days=1)
 AHEAD_PARTS = 5
 NOT_SIGNED_IN = "nobody has signed this shop in"
 NO_REFRESH = "the token ends and the platform gave none to refresh it with: sign in again"
+CANNOT = "the token cannot be refreshed: "
+SIGN_IN_AGAIN = "sign the shop in again: "
+LOST = "the platform gave a newer token, and it could not be kept"
 
 Keep = Callable[[Line, Token], Awaitable[None]]
 """Makes a newer token durable in the place of the line's."""
@@ -62,11 +68,19 @@ class _PutOff:
 class Refresher:
     """Looks at all shops and refreshes what is due."""
 
-    def __init__(self, lines: Lines, keep: Keep, clock: Callable[[], datetime], poll_s: float = REFRESH_POLL_S) -> None:
+    def __init__(
+        self,
+        lines: Lines,
+        keep: Keep,
+        clock: Callable[[], datetime],
+        poll_s: float = REFRESH_POLL_S,
+        keep_retry_s: float = KEEP_RETRY_S,
+    ) -> None:
         self._lines = lines
         self._keep = keep
         self._clock = clock
         self._poll_s = poll_s
+        self._keep_retry_s = keep_retry_s
         self._flying: dict[str, asyncio.Task[None]] = {}
         self._later: dict[str, _PutOff] = {}
 
@@ -107,17 +121,34 @@ class Refresher:
                 return
             async with asyncio.timeout(REFRESH_TIMEOUT_S):
                 token = await line.client.refresh()
-            await self._keep(line, token)
+            await self._kept(line, token)
             self._later.pop(line.shop_id, None)
             log.info("the token was refreshed", expires_at=str(token.expires_at))
         except PlatformRefused as refused:
             self._put_off(line, refused.after_seconds)
             log.warning("the token was not refreshed", reason=plain(str(refused)))
             if refused.cure is not Cure.RETRY:
-                await self._lines.person_needed(line, f"the token cannot be refreshed: {plain(str(refused))}")
+                # A refresh token is good once where the platform rotates it: who died between the platform's answer
+                # and its keeping has none, and nothing but signing in helps.
+                advice = SIGN_IN_AGAIN if line.channel.capabilities.signs_in else ""
+                await self._lines.person_needed(line, f"{advice}{CANNOT}{plain(str(refused))}")
+        except (NotServing, Overloaded):
+            self._put_off(line)
+            log.error("the token was refreshed and is lost", reason=LOST)
         except (httpx.HTTPError, OSError) as error:
             self._put_off(line)
             log.warning("the token was not refreshed", reason=type(error).__name__)
+
+    async def _kept(self, line: Line, token: Token) -> None:
+        """Keep what cannot be had again: a refused attempt is made anew as long as this process may keep anything."""
+        for _ in range(KEEP_ATTEMPTS_LIMIT - 1):
+            try:
+                await self._keep(line, token)
+            except (NotServing, Overloaded):
+                await asyncio.sleep(self._keep_retry_s)
+            else:
+                return
+        await self._keep(line, token)
 
     def _put_off(self, line: Line, after_s: float = 0.0) -> None:
         before = self._later.get(line.shop_id)

@@ -16,6 +16,7 @@ from libs.channels.outward.refreshing import NOT_SIGNED_IN, Refresher, is_due
 from libs.channels.outward.tending import tend
 from libs.channels.outward.tests.doubles import ABLE, NOW, FakeClient, FakeLines, at, line
 from libs.decide import Send
+from libs.stream.desk import NotServing, Overloaded
 from libs.stream.egress import Refused, Retry
 
 LIMIT_S = 5
@@ -298,6 +299,31 @@ async def test_what_no_refresh_can_help_asks_a_person(more, asked):
         await refresher.settled()
     assert len(lines.asked) == (0 if asked is None else 1)
     assert asked is None or asked in lines.asked[0][1]
+
+
+async def test_what_a_refresh_gave_is_kept_though_nobody_takes_it_at_first():
+    answers, kept = [NotServing("the database is away"), Overloaded(), None], []
+    client = FakeClient(refresh=[Token("newer"), PlatformRefused(Cure.GIVE_UP, "31009", "refresh_token used")])
+
+    async def keep(line, token):
+        if (answer := answers.pop(0)) is not None:
+            raise answer
+        kept.append(token.access_token)
+
+    lines = FakeLines(line(client=client, able=LIVES, token_refused_at=NOW))
+    refresher = Refresher(lines, keep, lambda: NOW, keep_retry_s=0.001)
+    await refresher.round()
+    await refresher.settled()
+    assert (kept, client.calls, lines.asked) == (["newer"], [("refresh",)], [])
+
+
+async def test_a_refresh_token_that_is_used_up_says_what_to_do():
+    client = FakeClient(refresh=[PlatformRefused(Cure.GIVE_UP, "31009", "refresh_token used")])
+    lines = FakeLines(line(client=client, able=LIVES, token_refused_at=NOW))
+    refresher = Refresher(lines, None, lambda: NOW)
+    await refresher.round()
+    await refresher.settled()
+    assert lines.asked == [("s1", "sign the shop in again: the token cannot be refreshed: 31009: refresh_token used")]
 
 
 async def test_each_shop_is_tended_alone():
