@@ -76,7 +76,7 @@ class OrderCancelRequested(Event, frozen=True, kw_only=True):
 
 
 class RefundRequested(Event, frozen=True, kw_only=True):
-    """The buyer wants money back; `after_shipping` false is arbitrated exactly like a cancellation."""
+    """The buyer wants money back: before shipping a cancellation, or of `line_ids`, which an amendment takes out."""
 
     order_id: str
     request_id: str
@@ -84,3 +84,4 @@ class RefundRequested(Event, frozen=True, kw_only=True):
     amount: int
     after_shipping: bool = False
     reason: str = ""
+    line_ids: list[str] = []

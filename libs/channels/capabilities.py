@@ -18,6 +18,7 @@ class Capabilities:
     # In
     pulls_orders: bool = False
     pulls_refunds: bool = False
+    refunds_lines: bool = False  # a refund names its lines, and before shipping they leave the order's own document
     has_queue: bool = False  # messages that are fetched or come over a socket, and are confirmed
     push_answer_limit_ms: int | None = None
     pull_window_limit_s: int | None = None

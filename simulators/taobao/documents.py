@@ -131,7 +131,8 @@ def refund_document(shop: Shop, refund: Refund) -> dict[str, Any]:
     return {
         "refund_id": int(refund.refund_id) if refund.refund_id.isdigit() else refund.refund_id,
         "tid": int(order.order_id),
-        "oid": int(line.line_id),
+        # The platform refunds line by line; a refund of a whole trade is played as one that names no line.
+        **({"oid": int(line.line_id)} if refund.line_id or len(order.lines) == 1 else {}),
         "status": refund_status_of(refund),
         "refund_fee": yuan(refund.amount_fen),
         "payment": yuan(max(order.total_fen - refund.amount_fen, 0)),

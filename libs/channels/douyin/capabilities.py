@@ -11,6 +11,7 @@ CAPABILITIES = Capabilities(
     supplies_buyer_token=True,
     pulls_orders=True,
     pulls_refunds=True,
+    refunds_lines=True,
     push_answer_limit_ms=5_000,
     pull_window_limit_s=None,
     # The platform states no lag; its lists are an index behind the orders, so the newest seconds are left to the push.

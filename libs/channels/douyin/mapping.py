@@ -56,6 +56,10 @@ def _order(detail: Mapping[str, Any]) -> list[Heard]:
 def _fields(detail: Mapping[str, Any], paid_at: datetime | None) -> dict[str, Any]:
     goods = _rows(detail)
     charges = settle(detail, goods)
+    gone = _asked_back(detail)
+    # They leave the order, and their share its total; when that is every line, it is the order's own refund.
+    lines = [line for line in goods if line.line_id not in gone] or goods
+    refunded = sum(line.net for line in goods if line not in lines)
     fields: dict[str, Any] = {
         "platform_order_id": written(detail, "order_id"),
         "placed_at": _moment(detail, "create_time") or paid_at,
@@ -63,9 +67,9 @@ def _fields(detail: Mapping[str, Any], paid_at: datetime | None) -> dict[str, An
         "currency": "CNY",
         "buyer": {"identity": written(detail, "doudian_open_id") or written(detail, "open_id") or None},
         "recipient": _recipient(detail),
-        "lines": [line.as_line for line in goods],
+        "lines": [line.as_line for line in lines],
         "shipping_fee": charges.shipping_fee,
-        "total": charges.total,
+        "total": charges.total - refunded,
         "note": note_of(detail, (("", "buyer_words"), ("", "seller_words"))),
     }
     if ship_by := _moment(detail, "exp_ship_time"):
@@ -95,6 +99,17 @@ def _rows(detail: Mapping[str, Any]) -> list[Goods]:
         )
         rows.append(goods)
     return rows
+
+
+def _asked_back(detail: Mapping[str, Any]) -> set[str]:
+    """Return the lines whose refund before shipping is asked for or done."""
+    found = set()
+    for line in detail.get("sku_order_list") or ():
+        about = _part(line, "after_sale_info")
+        wanted = about.get("after_sale_status") not in (None, 0, *REFUND_REFUSED)
+        if wanted and about.get("after_sale_type") == BEFORE_SHIPPING:
+            found.add(written(line, "order_id"))
+    return found
 
 
 def _recipient(detail: Mapping[str, Any]) -> dict[str, str]:
@@ -140,11 +155,19 @@ def _refund(item: Mapping[str, Any]) -> list[Heard]:
         "after_shipping": kind != BEFORE_SHIPPING,
         "reason": plain(written(words, "reason_text"))[:REASON_LIMIT_CHARACTERS],
         "requested_at": _moment(about, "apply_time"),
+        "line_ids": _line_ids(order),
     }
     try:
         return [msgspec.convert(fields, Refund)]
     except msgspec.ValidationError:
         raise OrderRefused("aftersale_info", "the refund is not valid") from None
+
+
+def _line_ids(order: Mapping[str, Any]) -> list[str]:
+    """Return the lines that a refund is about; one that names none is about the whole order."""
+    rows = order.get("related_order_info")
+    named = [written(row, "sku_order_id") for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+    return named if all(named) else []
 
 
 def shipment(parcel: Parcel, company: str) -> dict[str, Any]:

@@ -112,6 +112,7 @@ class Refund(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=Tr
     after_shipping: bool = False
     reason: Annotated[str, Meta(max_length=200)] = ""
     requested_at: Moment | None = None
+    line_ids: Annotated[list[Code], Meta(max_length=LINES_LIMIT)] = []  # none: it is about the whole order
 
 
 class _Kind(msgspec.Struct, gc=False):

@@ -12,6 +12,7 @@ CAPABILITIES = Capabilities(
     supplies_buyer_token=True,
     pulls_orders=True,
     pulls_refunds=True,
+    refunds_lines=True,
     has_queue=True,
     pull_window_limit_s=WINDOW_LIMIT_S,
     pull_lag_s=5,

@@ -18,6 +18,7 @@ from libs.channels.values import (
     moment_or_none,
     note_of,
     number_of,
+    number_or_none,
     opened,
     text_of,
 )
@@ -52,6 +53,8 @@ PAID = frozenset(
 )
 CLOSED = "TRADE_CLOSED"
 CLOSED_BY_TAOBAO = "TRADE_CLOSED_BY_TAOBAO"
+UNSHIPPED = "WAIT_SELLER_SEND_GOODS"
+REFUND_ASKED = "WAIT_SELLER_AGREE"
 REFUNDS_WITHDRAWN = frozenset({"CLOSED", "SELLER_REFUSE_BUYER"})
 AFTER_SHIPPING_PHASE = "aftersale"
 SHIPPED_STATUSES = frozenset({"WAIT_BUYER_CONFIRM_GOODS", "TRADE_BUYER_SIGNED", "TRADE_FINISHED"})
@@ -113,8 +116,11 @@ def _fields(trade: dict[str, Any], number: str, paid_at: datetime | None, keeps_
     alone = total - shipping_fee if len(lines) == 1 else None
     read = [_line(place, each, alone) for place, each in enumerate(lines)]
     if not keeps_closed_lines:
-        # A line that was refunded before it went out is paid back: it leaves the order, and its share the total.
+        # A line that was refunded before it went out is paid back: it leaves the order, and its share the total. So
+        # does one whose refund is asked for, until it is refused; when that is every line, it is the order's refund.
         gone = [each for each, line in zip(read, lines, strict=True) if _is_refunded(line)]
+        asked = [each for each, line in zip(read, lines, strict=True) if _is_asked_back(line)]
+        gone += asked if len(gone) + len(asked) < len(read) else []
         read = [each for each in read if each not in gone]
         total -= sum(_net(each) for each in gone)
     fields: dict[str, Any] = {
@@ -171,6 +177,11 @@ def _is_refunded(line: dict[str, Any]) -> bool:
     return line.get("status") == CLOSED and not text_of(line, "invoice_no")
 
 
+def _is_asked_back(line: dict[str, Any]) -> bool:
+    unshipped = line.get("status") == UNSHIPPED and not text_of(line, "invoice_no")
+    return unshipped and line.get("refund_status") == REFUND_ASKED
+
+
 def _net(line: dict[str, Any]) -> int:
     return int(line["quantity"] * line["unit_price"] - sum(each["amount"] for each in line["discounts"]))
 
@@ -219,6 +230,7 @@ def _refund(refund: dict[str, Any]) -> list[Heard]:
     reason = text_of(refund, "reason")
     number = number_of("tid", refund.get("tid"))
     refund_id = number_of("refund_id", refund.get("refund_id"))
+    line_id = number_or_none(refund.get("oid"))
     amount = _amount("refund.refund_fee", refund.get("refund_fee"))
     if not 0 <= amount <= PRICE_LIMIT:
         raise OrderRefused("refund_fee", "is out of range")
@@ -232,6 +244,7 @@ def _refund(refund: dict[str, Any]) -> list[Heard]:
             after_shipping=shipped,
             reason=reason[:REASON_LIMIT_CHARACTERS],
             requested_at=moment_or_none(refund.get("created")),
+            line_ids=[] if line_id is None else [line_id],
         )
     ]
 

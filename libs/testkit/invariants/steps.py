@@ -55,7 +55,7 @@ def _cancel_requested(story: Story, event: orders.OrderCancelRequested, seen: Se
 
 
 def _refund_requested(story: Story, event: orders.RefundRequested, seen: Seen) -> None:
-    story.requests += not event.after_shipping
+    story.requests += not (event.after_shipping or event.line_ids)
     story.refunded += event.amount
     if event.amount < 0 or story.refunded > story.highest_total:
         seen["I-14"].add(f"{event.order_id}: refunds of {story.refunded}, its highest total was {story.highest_total}")

@@ -172,8 +172,11 @@ def cancel(event: OrderCancelRequested, state: State, now: datetime, *, tell_wms
 
 
 def refund(event: RefundRequested, state: State, now: datetime, *, tell_wms: bool = False) -> list[Output]:
-    """A refund before shipping is a cancellation; one after shipping is not the warehouse's business."""
-    if event.after_shipping:
+    """A refund before shipping is a cancellation; one after shipping is not the warehouse's business.
+
+    Neither is one of some lines only: an amendment takes them out.
+    """
+    if event.after_shipping or event.line_ids:
         return []
     return _arbitrate(event.order_id, event.request_id, event.reason, state, now, tell_wms=tell_wms)
 

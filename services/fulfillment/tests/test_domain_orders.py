@@ -102,6 +102,8 @@ class TestCancellation:
         run(made, content(), assigned())
         after = RefundRequested(order_id=ORDER, request_id="r1", requested_at=NOW, amount=1, after_shipping=True)
         assert run(made, after) == []
+        part = RefundRequested(order_id=ORDER, request_id="r1", requested_at=NOW, amount=1, line_ids=["1"])
+        assert run(made, part) == [], "an amendment takes the line out"
         before = RefundRequested(order_id=ORDER, request_id="r2", requested_at=NOW, amount=1)
         assert events(run(made, before), FulfillmentCancelled)[0].request_id == "r2"
 

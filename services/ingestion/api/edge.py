@@ -49,6 +49,7 @@ class Edge:
             after_shipping=message.after_shipping,
             requested_at=message.requested_at,
             reason=mapping.public_reason(message.reason),
+            line_ids=message.line_ids,
         )
 
     async def seal(self, shop_id: str, raw: bytes) -> str:

@@ -171,7 +171,7 @@ def count_sales(
 
 
 def _ends(output: Output) -> TypeGuard[OrderCancelRequested | RefundRequested]:
-    """Tell whether an order may come back before it left."""
+    """Tell whether an order, or a part of it that counts as all, may come back before it left."""
     return isinstance(output, OrderCancelRequested) or (
         isinstance(output, RefundRequested) and not output.after_shipping
     )

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from contracts.orders import OrderPlaced
+from contracts.orders import OrderPlaced, RefundRequested
 from libs.decide import Delivered, Output, Reply, Send, State, problem
 from services.ingestion.domain.orders import deliver
 from services.ingestion.domain.refunds import WAITS, RequestRefund, refund
@@ -194,12 +194,17 @@ def _send(subject: Subject, not_before: datetime | None) -> Send:
     )
 
 
-def _want_order(document: DocumentHeard, subject: Subject, state: State, now: datetime) -> list[Output]:
-    """Ask for the orders that a refund is about: their own pushes may have been lost."""
+def _want_order(
+    document: DocumentHeard, subject: Subject, state: State, now: datetime, *, again: bool = False
+) -> list[Output]:
+    """Ask for the orders that a refund is about: their own pushes may have been lost.
+
+    With `again` also for one that is being asked for: what comes may be older than the refund.
+    """
     outputs: list[Output] = []
     for number in order_numbers(document.said):
         order = _subject(state, subject.shop_id, subject.channel, ORDER, number)
-        if not order.pending:
+        if again or not order.pending:
             outputs += _want(order, now, None)
             state.put(order)
     return outputs
@@ -235,6 +240,9 @@ def _take(
         waits = waits or reply.body.get("status") == WAITS
     if not waits:
         _unpark(subject, outputs, state)
+    if any(isinstance(each, RefundRequested) and each.line_ids for each in outputs):
+        # The lines leave the order by its own new content, which may not have been told of.
+        outputs += _want_order(document, subject, state, now, again=True)
     return outputs, waits
 
 

@@ -16,13 +16,17 @@ AWAITED, PLACED, CANCELLED = "awaited", "placed", "cancelled"
 
 
 class PlatformOrder(Row, kw_only=True):
-    """What was last heard of an order. `fingerprints` tells contents apart without keeping them."""
+    """What was last heard of an order. `fingerprints` tells contents apart without keeping them.
+
+    `line_ids` is kept of orders that have several lines, or had: it tells a part of them from the whole.
+    """
 
     row_key: ClassVar[tuple[str, ...]] = ("order_id",)
     order_id: str
     state: str
     version: int = 0
     fingerprints: dict[str, str] = {}
+    line_ids: list[str] = []
     cancel_request_id: str | None = None
     cancel_requested_at: datetime | None = None
     cancel_reason: str | None = None
@@ -145,6 +149,7 @@ def _place(command: PlaceOrder, state: State, now: datetime) -> Verdict:
         return [], problem(409, "the order is cancelled and takes no changes", order_id=order_id, changed=changed)
     known.version += 1
     known.fingerprints = command.fingerprints
+    known.line_ids = [line.line_id for line in command.order.lines]
     state.put(known)
     _keep(command, AMENDED, known.version, state, now)
     content = msgspec.structs.asdict(command.order) | {"version": known.version}
@@ -160,6 +165,8 @@ def _first(command: PlaceOrder, awaited: PlatformOrder | None, state: State, now
         outputs.append(_cancellation(known, now))
     known.version = command.order.version
     known.fingerprints = command.fingerprints
+    if len(command.order.lines) > 1:
+        known.line_ids = [line.line_id for line in command.order.lines]
     state.put(known)
     _keep(command, PLACED, known.version, state, now)
     return outputs, _answer(order_id, ACCEPTED)

@@ -33,6 +33,7 @@ class RequestRefund(Command, frozen=True, kw_only=True, tag=True):
     after_shipping: bool = False
     requested_at: datetime | None = None
     reason: str = ""
+    line_ids: list[str] = []
 
     @property
     def key(self) -> str:
@@ -42,7 +43,7 @@ class RequestRefund(Command, frozen=True, kw_only=True, tag=True):
     @property
     def sameness(self) -> bytes:
         """What is asked."""
-        return msgspec.json.encode([self.order_id, self.refund_id, self.amount, self.after_shipping])
+        return msgspec.json.encode([self.order_id, self.refund_id, self.amount, self.after_shipping, self.line_ids])
 
 
 def request_refund(command: RequestRefund, state: State, now: datetime) -> list[Output]:
@@ -80,8 +81,14 @@ def refund(command: RequestRefund, state: State, now: datetime) -> tuple[list[Ou
         amount=command.amount,
         after_shipping=command.after_shipping,
         reason=command.reason,
+        line_ids=_part(command, order),
     )
     return [event], _answer(command, ACCEPTED if version == 1 else AMENDED)
+
+
+def _part(command: RequestRefund, order: PlatformOrder) -> list[str]:
+    """Return the lines that a refund is about; none when the order has no other, or its lines are not known."""
+    return [] if set(order.line_ids) <= set(command.line_ids) else command.line_ids
 
 
 def _answer(command: RequestRefund, status: str) -> Reply:

@@ -21,6 +21,7 @@ platform_order = Table(
     Column("cancel_request_id", Text),
     Column("cancel_requested_at", DateTime(timezone=True)),
     Column("cancel_reason", Text),
+    Column("line_ids", JSONB, nullable=False),
     CheckConstraint("state IN ('awaited', 'placed', 'cancelled')", name="platform_order_state"),
     CheckConstraint("(state = 'awaited') = (version = 0)", name="platform_order_version"),
     CheckConstraint("(state = 'placed') = (cancel_request_id IS NULL)", name="platform_order_cancellation"),

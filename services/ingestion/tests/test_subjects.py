@@ -230,6 +230,36 @@ def test_a_refund_is_said_once_and_again_when_its_amount_changes(bench):
     assert bench.row(PlatformRefund, order_id("1"), "r1").amount == 150
 
 
+def lines(*line_ids):
+    one = {"sku": "A-1", "quantity": 1, "unit_price": 100}
+    return {"lines": [one | {"line_id": each} for each in line_ids], "shipping_fee": 0, "total": 100 * len(line_ids)}
+
+
+def test_a_refund_of_one_line_of_several_names_it_and_asks_for_the_order_again(bench):
+    first, _ = sends(bench.handle(hints(hint("1"), hint("r1", about="refund")), NOW))
+    bench.handle(take("1", 1, said("1", **lines("a", "b", "c")), read_at=at(1)), at(1))
+    bench.handle(delivered(first), at(1))
+    outputs = bench.handle(take("r1", 1, refund_of("1", line_ids=["b"]), about="refund", read_at=at(2)), at(2))
+    (asked,) = [each for each in outputs if isinstance(each, RefundRequested)]
+    assert (asked.line_ids, events(outputs)) == (["b"], ["RefundRequested"])
+    (order,) = sends(outputs)
+    assert (order.body["about"], order.body["subject_id"], order.body["fetch_no"]) == ("order", "1", 2)
+    outputs = bench.handle(take("1", 2, said("1", **lines("a", "c")), read_at=at(3)), at(3))
+    assert events(outputs) == ["OrderAmended"]
+    rest = RequestRefund(order_id=order_id("1"), refund_id="r2", amount=200, line_ids=["a", "c"])
+    (whole,) = [each for each in bench.handle(rest, at(4)) if isinstance(each, RefundRequested)]
+    assert whole.line_ids == [], "nothing else is left of it: that is a cancellation"
+
+
+@pytest.mark.parametrize("line_ids", [[], ["1"], ["1", "2"]])
+def test_a_refund_of_an_orders_only_line_is_of_the_order(bench, line_ids):
+    bench.handle(hints(hint("1"), hint("r1", about="refund")), NOW)
+    bench.handle(take("1", 1, said("1"), read_at=at(1)), at(1))
+    outputs = bench.handle(take("r1", 1, refund_of("1", line_ids=line_ids), about="refund", read_at=at(2)), at(2))
+    assert [each.line_ids for each in outputs if isinstance(each, RefundRequested)] == [[]]
+    assert sends(outputs) == []
+
+
 def test_a_refund_of_a_cancelled_order_stops_nothing(bench):
     bench.handle(hints(hint("1")), NOW)
     bench.handle(take("1", 1, said("1"), closed("1"), read_at=at(1)), at(1))

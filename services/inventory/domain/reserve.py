@@ -63,8 +63,11 @@ def cancel(event: OrderCancelRequested, state: State, now: datetime, policy: Pol
 
 
 def refund(event: RefundRequested, state: State, now: datetime, policy: Policy) -> list[Output]:
-    """A refund before shipping is a cancellation; one after shipping is no matter of stock."""
-    if event.after_shipping:
+    """A refund before shipping is a cancellation; one after shipping is no matter of stock.
+
+    Neither is one of some lines only: an amendment takes them out.
+    """
+    if event.after_shipping or event.line_ids:
         return []
     return _withdraw(event.order_id, 0, "refunded", state, now, policy)
 

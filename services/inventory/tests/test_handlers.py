@@ -214,6 +214,14 @@ def test_a_refund_after_shipping_is_no_matter_of_stock():
     assert bench.do(after) == []
 
 
+def test_a_refund_of_some_lines_waits_for_the_amendment_that_takes_them_out():
+    bench = Warehouses(CD=5)
+    bench.do(placed(A=3))
+    part = RefundRequested(order_id=ORDER, request_id="r", requested_at=NOW, amount=1, line_ids=["1"])
+    assert bench.do(part) == []
+    assert bench.pool().reserved == 3
+
+
 def test_after_the_assignment_fulfillment_arbitrates():
     bench = Warehouses(CD=5)
     bench.do(placed(A=3))

@@ -151,8 +151,8 @@ def withdraw(event: OrderCancelRequested | RefundRequested, state: State, now: d
 
 
 def withdraw_refund(event: RefundRequested, state: State, now: datetime) -> list[Output]:
-    """A refund before shipping is a cancellation; one after shipping is none of risk's business."""
-    return [] if event.after_shipping else withdraw(event, state, now)
+    """A refund before shipping is a cancellation; one after shipping, or of some lines, is none of risk's business."""
+    return [] if event.after_shipping or event.line_ids else withdraw(event, state, now)
 
 
 def cost(event: SkuDefined, state: State, now: datetime) -> list[Output]:

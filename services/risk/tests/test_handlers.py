@@ -224,6 +224,7 @@ def test_a_refund_counts_as_a_cancellation_only_before_shipping():
     risk.handle(placed(destination=NOWHERE), NOW)
     refund = {"order_id": ID, "request_id": "r", "requested_at": NOW, "amount": 100}
     assert risk.handle(RefundRequested(**refund, after_shipping=True), NOW) == []
+    assert risk.handle(RefundRequested(**refund, line_ids=["1"]), NOW) == [], "an amendment takes the line out"
     assert names(risk.handle(RefundRequested(**refund), NOW)) == ["HoldResolved"]
     assert risk.row(OrderRisk, ID).state == "closed"
 

@@ -130,7 +130,7 @@ def cancel_requested(
     event: OrderCancelRequested | RefundRequested, state: State, now: datetime, knobs: Knobs
 ) -> list[Output]:
     """Plan nothing more for this order; inventory or fulfillment says what becomes of what was planned."""
-    if isinstance(event, RefundRequested) and event.after_shipping:
+    if isinstance(event, RefundRequested) and (event.after_shipping or event.line_ids):
         return []
     return _end(event.order_id, CANCEL_REQUESTED, state)
 

@@ -217,8 +217,9 @@ def test_nothing_is_said_after_the_end(flow, make, when, how):
     assert reply.status == 409
 
 
-def test_a_refund_after_shipping_is_no_cancellation(flow):
+def test_a_refund_after_shipping_or_of_some_lines_is_no_cancellation(flow):
     flow(RefundRequested(order_id=ID, request_id="r", requested_at=flow.now, amount=1, after_shipping=True))
+    flow(RefundRequested(order_id=ID, request_id="r", requested_at=flow.now, amount=1, line_ids=["1"]))
     assert flow.row is None
     assert len(flow.ready()) == 1
 

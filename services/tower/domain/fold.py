@@ -47,7 +47,7 @@ def _cancel_requested(view: OrderView, event: orders.OrderCancelRequested, now: 
 
 
 def _refund_requested(view: OrderView, event: orders.RefundRequested, now: datetime) -> None:
-    view.cancel_requested = view.cancel_requested or not event.after_shipping
+    view.cancel_requested = view.cancel_requested or not (event.after_shipping or event.line_ids)
 
 
 def _cleared(view: OrderView, event: risk.OrderCleared, now: datetime) -> None:

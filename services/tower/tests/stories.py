@@ -191,6 +191,10 @@ STORIES: dict[str, tuple[list[Event], str]] = {
         ],
         "shipped",
     ),
+    "refund of one line": (
+        [*WAY, created(), RefundRequested(order_id=ORDER, request_id="r", requested_at=NOW, amount=1, line_ids=["1"])],
+        "assigned",
+    ),
     "two parcels, one ahead": ([*WAY[:4], assigned(ONE, TWO), *packing(ONE), shipped(), created(TWO)], "assigned"),
     "two parcels, one not yet known": ([*WAY[:4], assigned(ONE, TWO), *packing(ONE)], "assigned"),
     "two parcels shipped": (

@@ -230,6 +230,36 @@ def refund(**changed):
     }
 
 
+def test_a_refund_names_its_lines():
+    item = refund()
+    assert hear(item, About.REFUND)[0].line_ids == []
+    item["order_info"]["related_order_info"] = [{"sku_order_id": "4781320682406083641"}]
+    assert hear(item, About.REFUND)[0].line_ids == ["4781320682406083641"]
+    item["order_info"]["related_order_info"] = [{}]
+    assert hear(item, About.REFUND)[0].line_ids == []
+
+
+@pytest.mark.parametrize(
+    ("about", "lines", "total"),
+    [
+        ({"after_sale_status": 6, "after_sale_type": 2}, ["a"], 5_000),  # asked for
+        ({"after_sale_status": 12, "after_sale_type": 2}, ["a"], 5_000),  # paid back
+        ({"after_sale_status": 28, "after_sale_type": 2}, ["a", "b"], 7_000),  # withdrawn
+        ({"after_sale_status": 6, "after_sale_type": 1}, ["a", "b"], 7_000),  # of goods that went out
+        ({"after_sale_status": 0, "after_sale_type": 0}, ["a", "b"], 7_000),
+    ],
+)
+def test_a_line_that_is_refunded_before_shipping_leaves_its_order(about, lines, total):
+    none = {"promotion_shop_amount": 0, "promotion_platform_amount": 0, "promotion_talent_amount": 0}
+    first = sku(**none) | {"order_id": "a", "item_num": 1, "origin_amount": 5_000}
+    second = sku(**none) | {"order_id": "b", "item_num": 2, "origin_amount": 1_000, "after_sale_info": about}
+    whole = detail(sku_order_list=[first, second], pay_amount=7_000, post_amount=0, **none)
+    (order,) = hear(whole)
+    assert ([line.line_id for line in order.lines], order.total) == (lines, total)
+    both = detail(sku_order_list=[second], pay_amount=2_000, post_amount=0, **none)
+    assert hear(both)[0].total == 2_000, "all of it is the order's own refund"
+
+
 def test_a_refund_before_shipping():
     (asked,) = hear(refund(), About.REFUND)
     assert isinstance(asked, Refund)

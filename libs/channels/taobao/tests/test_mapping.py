@@ -120,6 +120,28 @@ def test_closed_after_shipping_is_no_cancellation():
     assert [type(x) for x in said(TRADE, status="TRADE_CLOSED", consign_time="2026-11-12 09:00:00")] == [Order]
 
 
+@pytest.mark.parametrize(
+    ("asked", "left"),
+    [
+        ({"refund_status": "WAIT_SELLER_AGREE"}, 1),
+        ({"refund_status": "SELLER_REFUSE_BUYER"}, 2),
+        ({"refund_status": "NO_REFUND"}, 2),
+        ({"refund_status": "WAIT_SELLER_AGREE", "invoice_no": "SF1"}, 2),
+    ],
+)
+def test_a_line_whose_refund_is_asked_for_leaves_the_order_until_it_is_refused(asked, left):
+    trade = copy.deepcopy(TRADE)
+    trade["orders"]["order"][1] |= {"status": "WAIT_SELLER_SEND_GOODS"} | asked
+    (order,) = said(trade)
+    assert len(order.lines) == left
+    assert order.total == sum(each.quantity * each.unit_price for each in order.lines) + order.shipping_fee - sum(
+        discount.amount for each in order.lines for discount in each.discounts
+    )
+    for line in trade["orders"]["order"]:
+        line |= {"status": "WAIT_SELLER_SEND_GOODS", "refund_status": "WAIT_SELLER_AGREE", "invoice_no": ""}
+    assert len(said(trade)[0].lines) == 2, "all of it is the order's own refund"
+
+
 @pytest.mark.parametrize("status", ["TRADE_CLOSED_BY_TAOBAO", "TRADE_CLOSED"])
 def test_closed_before_it_was_paid_says_nothing(status):
     assert said(TRADE, status=status, pay_time=None) == []
@@ -248,6 +270,8 @@ def test_a_document_that_is_none_is_refused(raw, about):
 
 def test_a_refund_request():
     (refund,) = said(REFUND)
+    assert refund.line_ids == []
+    assert said(REFUND, oid=4159283746501827365)[0].line_ids == ["4159283746501827365"]
     assert isinstance(refund, Refund)
     assert (refund.platform_order_id, refund.refund_id) == ("4159283746501827364", "171234567890123456")
     assert (refund.amount, refund.after_shipping) == (9025, False)

@@ -152,6 +152,24 @@ async def a_refund_after_shipping_is_told(stand: Stand) -> None:
     assert refund.after_shipping or not stand.entry.tells_shipped
 
 
+@check(lambda entry: entry.channel.capabilities.refunds_lines)
+async def a_refund_of_one_line_names_it_and_the_line_leaves(stand: Stand) -> None:
+    """The rest of the order goes on, its sum still explained; a refund that is withdrawn brings the line back."""
+    order_id = (await stand.order())["order_id"]
+    whole = await stand.heard_order(order_id)
+    gone, *rest = whole.lines
+    asked = await stand.act(order_id, "refund", amount_fen=1234, line_id=gone.line_id)
+    subject, refund = await _refund(stand, order_id)
+    assert refund.line_ids == [gone.line_id]
+    assert [line.line_id for line in (await stand.heard_order(order_id)).lines] == [line.line_id for line in rest]
+    await stand.settle(asked["refund_id"], "closed")
+    assert await stand.heard(subject, About.REFUND) == []
+    assert await stand.heard_order(order_id) == whole
+    asked = await stand.act(order_id, "refund", amount_fen=1234, line_id=gone.line_id)
+    await stand.settle(asked["refund_id"], "succeeded")
+    assert [line.line_id for line in (await stand.heard_order(order_id)).lines] == [line.line_id for line in rest]
+
+
 async def _refund(stand: Stand, order_id: str) -> tuple[str, Refund]:
     """Find the refund of an order the way that the channel has: in the list by time, or by a push's hint."""
     if stand.channel.capabilities.pulls_refunds:

@@ -205,6 +205,13 @@ def takes_fen_for_yuan(patch):
     patch.setattr(mapping, "UNITS", {**mapping.UNITS, "applyRefundSum": "yuan"})
 
 
+@careless("douyin", "a_refund_of_one_line_names_it_and_the_line_leaves")
+def ships_what_is_paid_back(patch):
+    import libs.channels.douyin.mapping as mapping
+
+    patch.setattr(mapping, "_asked_back", lambda detail: set())
+
+
 @careless("taobao", "an_unpaid_order_says_nothing")
 def hears_unpaid_orders(patch):
     import libs.channels.taobao.mapping as mapping
