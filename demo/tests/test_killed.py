@@ -13,6 +13,7 @@ import pytest
 
 from deploy.local.layout import ROOT, SERVICES
 from deploy.local.record import read_record
+from libs.testkit.waiting import until_now
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 PLAY_LIMIT_S = 280
@@ -44,11 +45,13 @@ def play(state: Path, victims: tuple[str, ...]) -> tuple[dict[str, Any], list[st
 def kill_each(record: Path, victims: tuple[str, ...], demo: "subprocess.Popen[bytes]") -> list[str]:
     """Send SIGKILL to each victim in turn once everything runs, as long as the demo plays."""
     killed: list[str] = []
-    deadline = time.monotonic() + PLAY_LIMIT_S
-    while victims and not all_run(record):
-        assert time.monotonic() < deadline, "the stack did not start"
+
+    def stack_runs() -> bool:
         assert demo.poll() is None, "the demo ended before its stack ran"
-        time.sleep(0.2)
+        return all_run(record)
+
+    if victims:
+        until_now(stack_runs, PLAY_LIMIT_S, 0.2)
     pause = FIRST_KILL_AFTER_ORDERS_S
     for victim in victims:
         time.sleep(pause)

@@ -6,9 +6,11 @@ from typing import Any
 import pytest
 
 from libs.testkit.client import Merchant, order_body
+from libs.testkit.waiting import until
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(240)]
 WAIT_LIMIT_S = 30.0
+POLL_S = 0.1
 
 
 async def stage_of(merchant: Merchant, order_id: str) -> str:
@@ -20,15 +22,14 @@ async def stage_of(merchant: Merchant, order_id: str) -> str:
 async def reaches(merchant: Merchant, order_id: str, stage: str) -> dict[str, Any]:
     """Wait until the tower shows the order in `stage`, and return its page."""
     seen = ""
-    try:
-        async with asyncio.timeout(WAIT_LIMIT_S):
-            while True:
-                seen = await stage_of(merchant, order_id)
-                if seen == stage:
-                    return await merchant.read("tower", f"/orders/{order_id}")
-                await asyncio.sleep(0.1)
-    except TimeoutError:
-        raise AssertionError(f"{order_id} stands in {seen}, not in {stage}") from None
+
+    async def there() -> bool:
+        nonlocal seen
+        seen = await stage_of(merchant, order_id)
+        return seen == stage
+
+    await until(there, WAIT_LIMIT_S, POLL_S, missing=lambda: f"{order_id} stands in {seen}, not in {stage}")
+    return await merchant.read("tower", f"/orders/{order_id}")
 
 
 def types(page: dict[str, Any]) -> list[str]:
@@ -38,16 +39,17 @@ def types(page: dict[str, Any]) -> list[str]:
 async def hears(merchant: Merchant, order_id: str, *wanted: str) -> dict[str, Any]:
     """Wait until the tower has heard all these event types of an order, and return its page."""
     page: dict[str, Any] = {}
-    try:
-        async with asyncio.timeout(WAIT_LIMIT_S):
-            while True:
-                if await stage_of(merchant, order_id) != "unknown":
-                    page = await merchant.read("tower", f"/orders/{order_id}")
-                if set(wanted) <= set(types(page)):
-                    return page
-                await asyncio.sleep(0.1)
-    except TimeoutError:
-        raise AssertionError(f"{order_id} lacks {set(wanted) - set(types(page))}") from None
+
+    def lacking() -> set[str]:
+        return set(wanted) - set(types(page))
+
+    async def all_heard() -> bool:
+        if await stage_of(merchant, order_id) != "unknown":
+            page.update(await merchant.read("tower", f"/orders/{order_id}"))
+        return not lacking()
+
+    await until(all_heard, WAIT_LIMIT_S, POLL_S, missing=lambda: f"{order_id} lacks {lacking()}")
+    return page
 
 
 async def test_an_order_is_placed_picked_shipped_and_told(merchant: Merchant) -> None:
@@ -80,9 +82,11 @@ async def test_a_cancellation_in_time_frees_the_stock_and_a_late_one_says_so(mer
     await reaches(merchant, "own.demo.cancel-1", "cancelled")
     page = await hears(merchant, "own.demo.cancel-1", "FulfillmentCancelled")
     assert types(page).count("FulfillmentCancelled") == 1
-    async with asyncio.timeout(WAIT_LIMIT_S):
-        while (await merchant.read("inventory", "/atp/WAY-2"))["reserved"] != 0:
-            await asyncio.sleep(0.1)
+
+    async def nothing_reserved() -> bool:
+        return (await merchant.read("inventory", "/atp/WAY-2"))["reserved"] == 0
+
+    await until(nothing_reserved, WAIT_LIMIT_S, POLL_S)
     await merchant.webhook("msg_c3", order_body("cancel-2", {"WAY-2": 1}))
     await hears(merchant, "own.demo.cancel-2", "PickTaskCreated")
     await merchant.fulfil("pda-1", "CD", "own.demo.cancel-2/1", "SF-LATE-1")
@@ -147,13 +151,11 @@ async def test_four_hundred_buyers_want_one_of_a_hundred(merchant: Merchant, run
     bodies = [order_body(f"rush-{run}-{n}", {sku: 1}) for n in range(400)]
     answers = await asyncio.gather(*[merchant.webhook(f"msg_rush_{run}_{n}", b) for n, b in enumerate(bodies)])
     assert [a.status_code for a in answers] == [202] * 400
-    stages: dict[str, int] = {}
-    async with asyncio.timeout(WAIT_LIMIT_S):
-        while stages.get("assigned", 0) + stages.get("short", 0) < 400:
-            await asyncio.sleep(0.2)
-            stages = {
-                stage: await standing(merchant, stage, f"own.demo.rush-{run}-") for stage in ("assigned", "short")
-            }
-    assert stages == {"assigned": 100, "short": 300}
+
+    async def all_stand() -> dict[str, int] | None:
+        found = {stage: await standing(merchant, stage, f"own.demo.rush-{run}-") for stage in ("assigned", "short")}
+        return found if sum(found.values()) >= 400 else None
+
+    assert await until(all_stand, WAIT_LIMIT_S, 0.2) == {"assigned": 100, "short": 300}
     figures = await merchant.read("inventory", f"/atp/{sku}")
     assert (figures["on_hand"], figures["reserved"], figures["atp"]) == (100, 100, 0)

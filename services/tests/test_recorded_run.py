@@ -13,6 +13,7 @@ import pytest
 
 from contracts.topics import SERVICES
 from libs.testkit.client import Merchant, order_body, read_env
+from libs.testkit.waiting import until
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 ROOT = Path(__file__).resolve().parents[2]
@@ -43,12 +44,13 @@ async def played(merchant: Merchant, stack: Path) -> str:
     bodies = [order_body(f"again-{n}", {"AGAIN-1": 1 + n % 3}) for n in range(ORDERS)]
     await asyncio.gather(*[merchant.webhook(f"msg_again_{n}", body) for n, body in enumerate(bodies)])
     await merchant.webhook("msg_again_cancel", {"type": "order.cancelled", "platform_order_id": "again-3"})
-    async with asyncio.timeout(WAIT_LIMIT_S):
-        while True:
-            stages = {stage["stage"]: stage for stage in (await merchant.read("tower", "/stages"))["stages"]}
-            if stages["received"]["orders"] == 0:
-                return "AGAIN-1"
-            await asyncio.sleep(0.2)
+
+    async def all_begun() -> bool:
+        stages = {stage["stage"]: stage for stage in (await merchant.read("tower", "/stages"))["stages"]}
+        return stages["received"]["orders"] == 0
+
+    await until(all_begun, WAIT_LIMIT_S, 0.2)
+    return "AGAIN-1"
 
 
 @pytest.mark.parametrize("service", SERVICES)
@@ -93,9 +95,11 @@ async def test_a_broken_row_is_shown_and_a_swap_heals_it_while_the_service_runs(
     assert status == 0, said
     await merchant.define_stock("AGAIN-2", {"CD": 5}, weight_grams=100)
     assert (await merchant.webhook("msg_after_swap", order_body("after-swap", {"AGAIN-2": 1}))).status_code == 202
-    async with asyncio.timeout(WAIT_LIMIT_S):
-        while (await merchant.read("inventory", "/atp/AGAIN-2"))["reserved"] != 1:
-            await asyncio.sleep(0.2)
+
+    async def reserved() -> bool:
+        return (await merchant.read("inventory", "/atp/AGAIN-2"))["reserved"] == 1
+
+    await until(reserved, WAIT_LIMIT_S, 0.2)
     after = await merchant.read("inventory", f"/atp/{played}")
     assert (after["on_hand"], after["reserved"]) == (before["on_hand"], before["reserved"])
     status, said = await again(stack, "rebuild", "inventory")

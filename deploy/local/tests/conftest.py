@@ -3,7 +3,6 @@
 import os
 import signal
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -84,17 +83,6 @@ class ToyStack:
         found = [(child.name, child.pid, child.mark) for child in record.children]
         found.append(("supervisor", record.pid, record.mark))
         return [name for name, pid, mark in found if pid and is_same_process(pid, mark)]
-
-
-@pytest.fixture
-def wait_for() -> Callable[[Callable[[], object]], None]:
-    def wait(condition: Callable[[], object], limit_s: float = 15.0) -> None:
-        deadline = time.monotonic() + limit_s
-        while not condition():
-            assert time.monotonic() < deadline, "the condition did not come true in time"
-            time.sleep(0.02)
-
-    return wait
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -14,9 +14,10 @@ from libs.testkit.embedded.kafka import prepare_kafka
 from libs.testkit.embedded.postgres import PostgresServer, prepare_postgres, remove_postgres_data
 from libs.testkit.embedded.probes import broker_is_ready, postgres_accepts
 from libs.testkit.embedded.server import free_ports
+from libs.testkit.waiting import until_now
 
 pytestmark = [pytest.mark.kafka, pytest.mark.postgres]
-Wait = Callable[[Callable[[], object]], None]
+WAIT_LIMIT_S = 15.0
 
 
 @pytest.fixture
@@ -26,7 +27,7 @@ def servers(toys: Any) -> Iterator[Any]:
     remove_postgres_data(toys.layout.postgres_data)
 
 
-def test_both_servers_come_back_with_their_data(servers: Any, wait_for: Wait) -> None:
+def test_both_servers_come_back_with_their_data(servers: Any) -> None:
     ports = Ports(free_ports(1)[0])
     prepare_kafka()
     prepared = prepare_postgres(servers.layout.postgres_data)
@@ -44,10 +45,10 @@ def test_both_servers_come_back_with_their_data(servers: Any, wait_for: Wait) ->
     for name in ("postgres", "kafka"):
         before = servers.record(name).pid
         os.kill(before, signal.SIGKILL)
-        wait_for(lambda name=name, before=before: servers.record(name).pid != before)  # type: ignore[misc]
-    wait_for(lambda: postgres_accepts("127.0.0.1", ports.postgres, "ordo", "ordo"))
-    wait_for(lambda: broker_is_ready("127.0.0.1", ports.kafka))
+        until_now(lambda: servers.record(name).pid != before, WAIT_LIMIT_S)
+    until_now(lambda: postgres_accepts("127.0.0.1", ports.postgres, "ordo", "ordo"), WAIT_LIMIT_S)
+    until_now(lambda: broker_is_ready("127.0.0.1", ports.kafka), WAIT_LIMIT_S)
     assert postgres.query("SELECT n FROM kept") == "1"
-    wait_for(lambda: "kept" in admin.list_topics(timeout=5.0).topics)
+    until_now(lambda: "kept" in admin.list_topics(timeout=5.0).topics, WAIT_LIMIT_S)
     servers.down()
     assert servers.living() == []

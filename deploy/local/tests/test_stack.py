@@ -15,8 +15,9 @@ from deploy.local.record import ProcessRecord, StackRecord, write_record
 from deploy.local.status import take_status
 from libs.testkit.embedded.processes import start_mark
 from libs.testkit.embedded.server import port_is_free
+from libs.testkit.waiting import until_now
 
-Wait = Callable[[Callable[[], object]], None]
+WAIT_LIMIT_S = 15.0
 
 
 def test_up_starts_in_order_and_down_stops_in_order(toys: Any) -> None:
@@ -54,15 +55,15 @@ def test_nothing_starts_before_the_server_it_needs_answers(toys: Any, probe: str
     assert toys.living() == []
 
 
-def test_what_is_killed_comes_back(toys: Any, wait_for: Wait) -> None:
+def test_what_is_killed_comes_back(toys: Any) -> None:
     toys.up(toys.toy("a"), toys.toy("b"))
     before, other = toys.record("a").pid, toys.record("b").pid
     os.kill(before, signal.SIGKILL)
-    wait_for(lambda: toys.record("a").pid != before and toys.record("a").state == "running")
+    until_now(lambda: toys.record("a").pid != before and toys.record("a").state == "running", WAIT_LIMIT_S)
     assert toys.record("a").restarts == 1
     assert toys.record("a").last_exit == -signal.SIGKILL
     assert toys.record("b").pid == other
-    wait_for(lambda: take_status(toys.layout, 0.05).all_ready)
+    until_now(lambda: take_status(toys.layout, 0.05).all_ready, WAIT_LIMIT_S)
     toys.down()
     assert toys.living() == []
 
@@ -77,13 +78,13 @@ def test_a_second_up_changes_nothing(toys: Any) -> None:
 
 
 @pytest.mark.parametrize("then", ["down", "up"])
-def test_orphans_of_a_killed_supervisor_are_ended(toys: Any, wait_for: Wait, then: str) -> None:
+def test_orphans_of_a_killed_supervisor_are_ended(toys: Any, then: str) -> None:
     child = toys.toy("a")
     toys.up(child)
     orphan = toys.record("a")
     pid, _ = toys.supervisor()
     os.kill(pid, signal.SIGKILL)
-    wait_for(lambda: not stack.supervisor_is_alive(toys.layout))
+    until_now(lambda: not stack.supervisor_is_alive(toys.layout), WAIT_LIMIT_S)
     assert toys.living() == ["a"]
     if then == "down":
         toys.down()

@@ -30,6 +30,7 @@ from libs.stream.postgres import PostgresJournal
 from libs.stream.tables import STREAM
 from libs.stream.worker import Worker
 from libs.testkit.tally import HANDLERS, LIMITS, METADATA, TABLES, Add, Tally, cancels, on_cancel
+from libs.testkit.waiting import until
 
 SECRET = "a secret for tests only, long enough"
 WAIT_LIMIT_S = 10.0
@@ -75,9 +76,12 @@ class Edge:
 
     async def drained(self) -> None:
         """Wait until everything in the log is decided."""
-        async with asyncio.timeout(WAIT_LIMIT_S):
-            while (found := await self.worker.readiness()).lag_records or not found.ready:
-                await asyncio.sleep(0.005)
+
+        async def caught_up() -> bool:
+            found = await self.worker.readiness()
+            return found.ready and not found.lag_records
+
+        await until(caught_up, WAIT_LIMIT_S)
 
 
 def bearer(role: str) -> dict[str, str]:
@@ -145,10 +149,12 @@ async def test_a_service_that_stands_by_says_so() -> None:
     async with running(edge_of(MemoryJournal(stored, utc_now), Stomach())):
         second = edge_of(MemoryJournal(stored, utc_now), Stomach(), owner="b")
         task = asyncio.create_task(second.worker.run())
-        async with asyncio.timeout(WAIT_LIMIT_S):
-            while (said := (await second.client.get("/readyz")).json()["reasons"]) == ["starting"]:
-                await asyncio.sleep(0.005)
-        assert "another process holds the lease" in said[0]
+
+        async def says_why() -> list[str]:
+            said: list[str] = (await second.client.get("/readyz")).json()["reasons"]
+            return [] if said == ["starting"] else said
+
+        assert "another process holds the lease" in (await until(says_why, WAIT_LIMIT_S))[0]
         assert (await second.client.get("/healthz")).status_code == 200, "it lives, and must not be restarted"
         second.worker.stop()
         async with asyncio.timeout(WAIT_LIMIT_S):

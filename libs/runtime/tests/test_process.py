@@ -5,12 +5,11 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import asyncpg
 import httpx
@@ -23,6 +22,7 @@ from libs.stream.journal import Head
 from libs.stream.kafka import KafkaLog
 from libs.stream.log import Place
 from libs.testkit.embedded.server import free_ports
+from libs.testkit.waiting import until
 
 pytestmark = [pytest.mark.system, pytest.mark.kafka, pytest.mark.postgres]
 
@@ -30,6 +30,7 @@ ROOT = Path(__file__).resolve().parents[3]
 AT = datetime(2026, 11, 11, tzinfo=UTC)
 ORDERS_FED = 400
 WAIT_LIMIT_S = 40.0
+POLL_S = 0.05
 
 
 @dataclass
@@ -64,12 +65,6 @@ class Process:
             return (await self.http.get(f"http://127.0.0.1:{self.port}/readyz")).status_code == 200
         except httpx.TransportError:
             return False
-
-
-async def until(condition: Callable[[], Any]) -> None:
-    async with asyncio.timeout(WAIT_LIMIT_S):
-        while not await condition():
-            await asyncio.sleep(0.02)
 
 
 @pytest.fixture
@@ -132,13 +127,14 @@ async def test_sigterm_finishes_the_batch_flushes_and_leaves(process: Process, d
         return int(await check.fetchval("SELECT count(*) FROM outbox"))
 
     async with process.started() as running:
-        await until(process.ready)
+        await until(process.ready, WAIT_LIMIT_S, POLL_S)
         await feed(bootstrap)
 
         async def begun() -> bool:
             return await decided() > 0
 
-        await until(begun)
+        # Asked often: the signal comes in the middle of the work.
+        await until(begun, WAIT_LIMIT_S)
         running.send_signal(signal.SIGTERM)
         async with asyncio.timeout(WAIT_LIMIT_S):
             out, err = await running.communicate()
@@ -155,12 +151,12 @@ async def test_sigterm_finishes_the_batch_flushes_and_leaves(process: Process, d
     assert len(await published(bootstrap)) == done
 
     async with process.started() as running:
-        await until(process.ready)
+        await until(process.ready, WAIT_LIMIT_S, POLL_S)
 
         async def finished() -> bool:
             return await decided() == ORDERS_FED
 
-        await until(finished)
+        await until(finished, WAIT_LIMIT_S, POLL_S)
         running.send_signal(signal.SIGINT)
         async with asyncio.timeout(WAIT_LIMIT_S):
             await running.communicate()
@@ -180,7 +176,7 @@ async def test_sigterm_before_the_servers_answer_still_ends_it(process: Process)
             return False
 
     async with process.started() as running:
-        await until(alive)
+        await until(alive, WAIT_LIMIT_S, POLL_S)
         assert not await process.ready()
         running.send_signal(signal.SIGTERM)
         async with asyncio.timeout(WAIT_LIMIT_S):

@@ -13,6 +13,7 @@ from libs.runtime import protocol
 from libs.runtime.http import BodyLimit, Problem, install_problem_handlers
 from libs.runtime.protocol import HEAD_LIMIT_BYTES, GuardedProtocol, allow_open_files
 from libs.testkit.embedded.server import free_ports
+from libs.testkit.waiting import until
 
 LIMIT_S = 10.0
 GET = b"GET / HTTP/1.1\r\nHost: t\r\n\r\n"
@@ -43,9 +44,7 @@ async def port(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[int]:
     )
     server = uvicorn.Server(config)
     task = asyncio.create_task(server._serve())
-    async with asyncio.timeout(LIMIT_S):
-        while not server.started:
-            await asyncio.sleep(0.01)
+    await until(lambda: server.started, LIMIT_S)
     yield found
     server.should_exit = True
     await asyncio.wait({task}, timeout=LIMIT_S)

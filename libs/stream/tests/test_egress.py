@@ -13,9 +13,9 @@ from libs.stream import egress as module
 from libs.stream.egress import Breaker, Egress, Refused, Retry
 from libs.stream.journal import Changes, JournalAway
 from libs.stream.memory import MemoryJournal, Stored
+from libs.testkit.waiting import until
 
 START = datetime(2026, 11, 11, tzinfo=UTC)
-WAIT_LIMIT_S = 5.0
 IN_FLIGHT = 8
 
 
@@ -269,12 +269,6 @@ async def running(bench: Bench) -> AsyncIterator[None]:
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(WAIT_LIMIT_S):
-        while not condition():
-            await asyncio.sleep(0)
 
 
 def held(gate: asyncio.Event) -> Far:

@@ -117,8 +117,16 @@ async def test_a_client_that_cannot_even_stop_does_no_harm(log: tuple[KafkaLog, 
 
 async def test_whoever_is_really_cancelled_stays_so(log: tuple[KafkaLog, str]) -> None:
     found, _ = log
+    getmany, waits = found._consumer.getmany, asyncio.Event()
+
+    async def noted(*words: Any, **more: Any) -> Any:
+        waits.set()
+        return await getmany(*words, **more)
+
+    found._consumer.getmany = noted
     task = asyncio.create_task(found.fetch(10, 60_000))
-    await asyncio.sleep(0.05)
+    async with asyncio.timeout(10):
+        await waits.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task

@@ -1,7 +1,7 @@
 """Published in order, again from the same record after a failure, and acknowledged only as a contiguous prefix."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from types import SimpleNamespace
 
@@ -11,6 +11,7 @@ from libs.stream import publisher as module
 from libs.stream.log import Outgoing, Place, PublishFailed
 from libs.stream.memory import MemoryCluster, MemoryLog
 from libs.stream.publisher import Publisher
+from libs.testkit.waiting import until
 
 WAIT_LIMIT_S = 5.0
 
@@ -22,13 +23,14 @@ class Sick(MemoryLog):
         super().__init__(MemoryCluster(partitions=2))
         self.takes = list(takes)
         self.asked: list[list[int]] = []
-        self.resets = 0
+        self.begun = self.resets = 0
         self.broken = False
         self.gate = asyncio.Event()
         self.gate.set()
 
     async def publish(self, records: Sequence[Outgoing]) -> None:
         assert not self.broken, "a producer that failed is thrown away first"
+        self.begun += 1
         await self.gate.wait()
         self.asked.append([record.seq for record in records])
         takes = self.takes.pop(0) if self.takes else None
@@ -73,12 +75,6 @@ async def publishing(log: Sick) -> AsyncIterator[tuple[Publisher, Acked]]:
         await asyncio.gather(task, return_exceptions=True)
 
 
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(WAIT_LIMIT_S):
-        while not condition():
-            await asyncio.sleep(0)
-
-
 async def idle(publisher: Publisher) -> None:
     async with asyncio.timeout(WAIT_LIMIT_S):
         await publisher.idle()
@@ -118,7 +114,7 @@ async def test_after_a_failure_the_same_records_come_again_in_the_same_order(tak
     log = Sick(takes)
     async with publishing(log) as (publisher, acked):
         publisher.offer(out(1, 5))
-        await until(lambda: acked.failures > 0)
+        await until(lambda: acked.failures > 0, WAIT_LIMIT_S, 0)
         publisher.offer(out(6, 7))
         await idle(publisher)
     assert log.asked == [[1, 2, 3, 4, 5]] * (len(takes) + 1) + [[6, 7]]
@@ -132,10 +128,10 @@ async def test_nothing_is_acknowledged_while_a_publish_is_under_way() -> None:
     log.gate.clear()
     async with publishing(log) as (publisher, acked):
         publisher.offer(out(1, 3))
-        await asyncio.sleep(0)
+        await until(lambda: log.begun == 1, WAIT_LIMIT_S, 0)
         assert (acked.upto, publisher.unsent_records) == ({}, 3)
         log.gate.set()
-        await until(lambda: acked.failures == 1)
+        await until(lambda: acked.failures == 1, WAIT_LIMIT_S, 0)
         assert acked.upto == {}, "two of the three may be in the log, and nobody can tell"
         await idle(publisher)
         assert acked.upto == {("t", 0): 3}
@@ -171,9 +167,8 @@ async def test_a_sick_log_costs_bounded_memory() -> None:
         publisher.offer(out(1, 10))
         await publisher.room(11)
         waiting = asyncio.create_task(publisher.room(10))
-        for _ in range(5):
-            await asyncio.sleep(0)
-        assert not waiting.done()
+        done, _ = await asyncio.wait({waiting}, timeout=0.05)
+        assert not done
         log.gate.set()
         async with asyncio.timeout(WAIT_LIMIT_S):
             await waiting

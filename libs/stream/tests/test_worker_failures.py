@@ -11,6 +11,7 @@ from libs.stream.journal import Fenced, JournalAway
 from libs.stream.memory import MemoryCluster, MemoryJournal, MemoryLog, Stored
 from libs.stream.worker import Worker
 from libs.testkit.tally import HANDLERS, LIMITS, Add, Tally
+from libs.testkit.waiting import until
 
 
 def clock() -> datetime:
@@ -22,9 +23,7 @@ async def running(journal: MemoryJournal) -> AsyncIterator[Worker]:
     worker = Worker(HANDLERS, journal, MemoryLog(MemoryCluster()), owner="a", clock=clock, limits=LIMITS)
     task = asyncio.create_task(worker.run())
     try:
-        async with asyncio.timeout(5):
-            while not worker._serving:
-                await asyncio.sleep(0.005)
+        await until(lambda: worker._serving, 5)
         yield worker
     finally:
         worker.stop()
@@ -48,13 +47,14 @@ async def test_a_command_survives_a_database_that_fails_when_asked_for_timers() 
         worker._resume.next_due = clock() - timedelta(seconds=1)
         stored.timers[("later", "x")] = clock() - timedelta(seconds=1)
         stored.rows[Tally] = {("x",): b"\x84\xa8order_id\xa1x\xa5count\x00\xa5woken\x00\xa4told\xa0"}
-        async with asyncio.timeout(3):
-            while True:
-                try:
-                    reply = await worker.submit(Add(order_id="x", amount=1), "k")
-                    break
-                except NotServing:
-                    await asyncio.sleep(0.01)
+
+        async def answer() -> Reply | None:
+            try:
+                return await worker.submit(Add(order_id="x", amount=1), "k")
+            except NotServing:
+                return None
+
+        reply = await until(answer, 3)
     assert reply.body == {"count": 1}
     assert journal.failures == 2
 
@@ -71,16 +71,22 @@ async def test_redrives_are_answered_although_the_lease_is_lost() -> None:
 
 
 async def test_who_asked_for_a_redrive_and_left_stops_nobody() -> None:
+    asked_for, goes_on = asyncio.Event(), asyncio.Event()
+
     class Slow(MemoryJournal):
         async def parked(self, key):
-            await asyncio.sleep(0.05)
+            asked_for.set()
+            await goes_on.wait()
             return await super().parked(key)
 
     async with running(Slow(Stored(), clock)) as worker:
         asked = asyncio.create_task(worker.redrive("a"))
-        await asyncio.sleep(0.02)
-        asked.cancel()
-        assert (await worker.redrive("b")).status == 404
+        async with asyncio.timeout(5):
+            await asked_for.wait()
+            asked.cancel()
+            await asyncio.wait({asked})
+            goes_on.set()
+            assert (await worker.redrive("b")).status == 404
 
 
 async def test_results_of_calls_do_not_outlive_the_lease() -> None:

@@ -16,6 +16,7 @@ from libs.stream.journal import Head
 from libs.stream.memory import MemoryCluster, MemoryJournal, MemoryLog, Stored
 from libs.stream.worker import Worker
 from libs.testkit.tally import HANDLERS, LIMITS, START, Add, Out, Tally, cancels
+from libs.testkit.waiting import until
 
 
 def clock() -> datetime:
@@ -46,12 +47,6 @@ async def running(stored: Stored, cluster: MemoryCluster, owner: str = "a") -> A
     finally:
         worker.stop()
         await asyncio.wait_for(task, 5)
-
-
-async def until(condition, timeout_s: float = 5.0) -> None:
-    async with asyncio.timeout(timeout_s):
-        while not condition():
-            await asyncio.sleep(0.005)
 
 
 def events(cluster: MemoryCluster, topic: str) -> list[dict]:

@@ -19,8 +19,11 @@ from libs.stream.postgres import PostgresJournal
 from libs.stream.tables import STREAM
 from libs.stream.worker import Worker
 from libs.testkit.tally import HANDLERS, LIMITS, METADATA, TABLES, Add, Out, cancels
+from libs.testkit.waiting import until
 
 pytestmark = [pytest.mark.kafka, pytest.mark.postgres]
+WAIT_LIMIT_S = 20.0
+POLL_S = 0.05
 
 
 def clock() -> datetime:
@@ -52,12 +55,6 @@ async def running(dsn: str, bootstrap: str, owner: str) -> AsyncIterator[Worker]
         await journal.close()
 
 
-async def until(condition, timeout_s: float = 20.0) -> None:
-    async with asyncio.timeout(timeout_s):
-        while not await condition():
-            await asyncio.sleep(0.02)
-
-
 async def published(bootstrap: str, topic: str) -> list[dict]:
     log = KafkaLog(bootstrap, "check")
     places = [(topic, part) for part in range(await log.partitions(topic))]
@@ -86,7 +83,7 @@ async def test_one_way_through_real_servers(dsn: str, fresh_topics: str) -> None
         async def done() -> bool:
             return await decided() == 600
 
-        await until(done)
+        await until(done, WAIT_LIMIT_S, POLL_S)
         answers = await asyncio.gather(*[worker.submit(Add(order_id="o1", amount=1), f"k{i}") for i in range(100)])
         assert sorted(answer.body["count"] for answer in answers) == list(range(13, 113))
         assert (await worker.submit(Add(order_id="o1", amount=5_000), "too much")).status == 500
@@ -94,7 +91,7 @@ async def test_one_way_through_real_servers(dsn: str, fresh_topics: str) -> None
         async def told() -> bool:
             return await check.fetchval("SELECT count(*) FROM tally WHERE told = 'ok' AND woken > 0") == 50
 
-        await until(told)
+        await until(told, WAIT_LIMIT_S, POLL_S)
         readiness = await worker.readiness()
         assert readiness.ready, readiness
     await feeder.publish(cancels(heads, 4, *[(f"o{i}", "") for i in range(50)]))
@@ -104,7 +101,7 @@ async def test_one_way_through_real_servers(dsn: str, fresh_topics: str) -> None
         async def more() -> bool:
             return await decided() == 750
 
-        await until(more)
+        await until(more, WAIT_LIMIT_S, POLL_S)
         assert (await worker.submit(Add(order_id="o1", amount=1), "k7")).body["count"] == answers[7].body["count"]
     assert await check.fetchval("SELECT count(*) FROM parked WHERE key = 'bad'") == 2
     assert await check.fetchval("SELECT bool_and(cursor_seq = next_seq - 1) FROM outbox_head")
@@ -121,18 +118,28 @@ async def test_a_lost_database_connection_loses_nothing(dsn: str, fresh_topics: 
     heads: dict[Place, Head] = {}
     feeder = KafkaLog(fresh_topics, "feeder")
     check = await asyncpg.connect(dsn)
+
+    async def decided() -> int:
+        return await check.fetchval("SELECT coalesce(sum(count), 0)::int FROM tally")
+
+    async def all_decided() -> bool:
+        return await decided() == 1600
+
     async with running(dsn, fresh_topics, "a"):
         for round_no in range(8):
+            before = await decided()
             await feeder.publish(cancels(heads, 4, *[(f"o{i}", "") for i in range(200)]))
-            await asyncio.sleep(0.05 * (round_no % 3))
+            # The connection is lost at once, when a first batch is through, and when several are.
+            wanted = before + (0, 1, 100)[round_no % 3]
+
+            async def so_far(wanted: int = wanted) -> bool:
+                return await decided() >= wanted
+
+            await until(so_far, WAIT_LIMIT_S)
             await check.fetch(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'ordo public'"
             )
-
-        async def done() -> bool:
-            return await check.fetchval("SELECT coalesce(sum(count), 0)::int FROM tally") == 1600
-
-        await until(done)
+        await until(all_decided, WAIT_LIMIT_S, POLL_S)
     assert await check.fetchval("SELECT count(*) FROM outbox WHERE topic = $1", RISK.name) == 1600
     await feeder.close()
     await check.close()

@@ -25,6 +25,7 @@ from libs.stream.memory import MemoryCluster, MemoryLog
 from libs.stream.postgres import PostgresJournal
 from libs.stream.tables import STREAM
 from libs.stream.worker import Worker
+from libs.testkit.waiting import until, until_ready
 from libs.vault import Vault, create_vault
 from services.fulfillment import api, app, store
 from services.fulfillment.settings import Settings
@@ -34,6 +35,8 @@ pytestmark = pytest.mark.postgres
 
 SECRET = "a secret for this test only, 32 bytes or more"
 WMS_SECRET = "whsec_" + base64.b64encode(b"a key for this test only").decode()
+WAIT_LIMIT_S = 10.0
+POLL_S = 0.05
 PERSON = {"recipient": {"name": "王小明", "phone": "13800000000", "address": "珞喻路 1 号"}, "note": "放门口"}
 RAW, ESCAPED = ONE, ONE.replace("/", "%2F")
 
@@ -94,12 +97,11 @@ class Stack:
         return await self.client.post(path, json=body, headers=headers)
 
     async def until(self, path: str, who: dict, ready) -> dict:
-        async with asyncio.timeout(10):
-            while True:
-                found = await self.client.get(path, headers=who)
-                if found.status_code == 200 and ready(found.json()):
-                    return found.json()
-                await asyncio.sleep(0.02)
+        async def page():
+            found = await self.client.get(path, headers=who)
+            return found.json() if found.status_code == 200 and ready(found.json()) else None
+
+        return await until(page, WAIT_LIMIT_S, POLL_S)
 
     async def scalar(self, sql: str):
         async with self.engine.connect() as connection:
@@ -111,9 +113,7 @@ async def running(dsn: str, cluster: MemoryCluster | None = None) -> AsyncIterat
     stack = Stack(dsn, cluster)
     task = asyncio.create_task(stack.worker.run())
     try:
-        async with asyncio.timeout(10):
-            while not (await stack.worker.readiness()).ready:
-                await asyncio.sleep(0.01)
+        await until_ready(stack.worker, WAIT_LIMIT_S)
         yield stack
     finally:
         stack.worker.stop()
@@ -134,9 +134,11 @@ async def stack(database: str) -> AsyncIterator[Stack]:
             SkuDefined(sku="CUP", barcode="6901", weight_grams=300),
             SkuDefined(sku="LAMP", barcode="6902", weight_grams=1000),
         )
-        async with asyncio.timeout(10):
-            while await made.scalar("SELECT count(*) FROM item") != 2:
-                await asyncio.sleep(0.02)
+
+        async def known():
+            return await made.scalar("SELECT count(*) FROM item") == 2
+
+        await until(known, WAIT_LIMIT_S, POLL_S)
         yield made
 
 

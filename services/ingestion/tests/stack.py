@@ -21,6 +21,7 @@ from libs.stream.limits import Limits
 from libs.stream.memory import MemoryCluster, MemoryJournal, MemoryLog, Stored
 from libs.stream.postgres import PostgresJournal
 from libs.stream.worker import Worker
+from libs.testkit.waiting import until_ready
 from libs.vault import Vault, create_vault
 from services.ingestion.app import build
 from services.ingestion.domain import Shop
@@ -116,9 +117,7 @@ async def _serving(settings, journal, vault, engine, stored=None, limits=None, o
     stack = Stack(application(service, parts), parts, cluster, stored)
     running = asyncio.create_task(worker.run())
     try:
-        async with asyncio.timeout(READY_TIMEOUT_S):
-            while not (await worker.readiness()).ready:
-                await asyncio.sleep(0.005)
+        await until_ready(worker, READY_TIMEOUT_S)
         yield stack
     finally:
         worker.stop()

@@ -6,6 +6,7 @@ import contextlib
 import pytest
 import uvicorn
 
+from libs.testkit.waiting import until
 from services.ingestion.__main__ import import_file
 from services.ingestion.tests.stack import READY_TIMEOUT_S, memory_stack
 from services.ingestion.tests.test_api import HEADING, ROW
@@ -17,9 +18,7 @@ async def listening(app):
     server.capture_signals = contextlib.nullcontext
     running = asyncio.create_task(server.serve())
     try:
-        async with asyncio.timeout(READY_TIMEOUT_S):
-            while not server.started:
-                await asyncio.sleep(0.005)
+        await until(lambda: server.started, READY_TIMEOUT_S)
         yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
     finally:
         server.should_exit = True

@@ -1,6 +1,5 @@
 """Back to platforms on a real Postgres: from an event to the platform and to what operators see and do."""
 
-import asyncio
 import contextlib
 from types import SimpleNamespace
 
@@ -19,6 +18,7 @@ from libs.decide import Send
 from libs.runtime.clock import utc_now
 from libs.stream.batch import Writer
 from libs.stream.egress import Refused
+from libs.testkit.waiting import until
 from services.ingestion.app.outward import FiguresReader, senders
 from services.ingestion.domain.connections import PutConnection
 from services.ingestion.tests.outward_samples import order_of
@@ -99,12 +99,11 @@ def shipped(number, channel="douyin", shop_id="s1", **more):
 
 
 async def eventually(ask, wanted):
-    async with asyncio.timeout(WAIT_LIMIT_S):
-        while True:
-            found = await ask()
-            if wanted(found):
-                return found
-            await asyncio.sleep(0.05)
+    async def answer():
+        found = await ask()
+        return found if wanted(found) else None
+
+    return await until(answer, WAIT_LIMIT_S, 0.05)
 
 
 async def uploads(stack, query=""):

@@ -1,6 +1,5 @@
 """Shops on a platform, whole: pushes, pulls, tokens and parked documents, on Postgres against a platform's double."""
 
-import asyncio
 import json
 from datetime import datetime, timedelta
 from urllib.parse import parse_qs, urlsplit
@@ -11,6 +10,7 @@ from libs.channels import registry
 from libs.channels.channel import Cure, PlatformRefused
 from libs.channels.outward import pulling
 from libs.runtime.clock import utc_now
+from libs.testkit.waiting import until
 from services.ingestion.tests.fake_platform import FakePlatform
 from services.ingestion.tests.samples import PERSONAL, body
 from services.ingestion.tests.stack import postgres_stack
@@ -28,6 +28,7 @@ ACCESS = {
     "secrets": {"extra": "another secret"},
 }
 LIMIT_S = 20
+POLL_S = 0.05
 
 
 @pytest.fixture
@@ -42,13 +43,6 @@ def platform(monkeypatch):
 async def stack(platform, database):
     async with postgres_stack(database, outside=True, pull_interval_s=0.2) as found:
         yield found
-
-
-async def until(condition):
-    async with asyncio.timeout(LIMIT_S):
-        while not (found := await condition()):
-            await asyncio.sleep(0.02)
-    return found
 
 
 numbers = iter(range(1, 10**6))
@@ -73,10 +67,7 @@ def kinds(stack, kind=None):
 
 
 def published(stack, count):
-    async def found():
-        return len(stack.published()) >= count
-
-    return until(found)
+    return until(lambda: len(stack.published()) >= count, LIMIT_S)
 
 
 async def test_pushes_become_orders_once_and_lose_no_person(stack, platform, database):
@@ -158,7 +149,7 @@ async def test_what_no_push_told_is_pulled_and_the_watermark_follows(stack, plat
         found = (await shop(stack))["completeness"]
         return found["complete_until"] and datetime.fromisoformat(found["complete_until"]) > paid and found
 
-    found = await until(complete)
+    found = await until(complete, LIMIT_S, POLL_S)
     assert (found["parked_documents"], found["open_documents"], found["late_orders"]) == (1, 0, 0)
     assert (await shop(stack))["reasons"] == ["complete but for 1 parked documents"]
     # A row that the platform counts but does not list is no evidence, whatever the queues say.
@@ -168,7 +159,7 @@ async def test_what_no_push_told_is_pulled_and_the_watermark_follows(stack, plat
     async def troubled():
         return (await shop(stack))["completeness"]["trouble"]
 
-    assert "counts 1 more" in await until(troubled)
+    assert "counts 1 more" in await until(troubled, LIMIT_S, POLL_S)
     platform.hides = set()
     await published(stack, 2)
 
@@ -185,7 +176,7 @@ async def test_a_poison_document_waits_for_an_operator_alone(stack, platform):
         answer = await stack.client.get("/documents/parked?shop_id=t1", headers=stack.operator)
         return len(answer.json()["items"]) == 3 and answer.json()["items"]
 
-    first, second, third = await until(parked)
+    first, second, third = await until(parked, LIMIT_S, POLL_S)
     assert (first["field"], first["reason"]) == ("lines[0].num", "is not a number")
     assert second["reason"] == "could not be read: KeyError"
     assert third["reason"] == "trade-not-exist: no such trade"
@@ -207,7 +198,7 @@ async def test_signing_in_by_redirect_and_callback(stack, platform):
     async def asks():
         return (await shop(stack))["colour"] == "red"
 
-    await until(asks)
+    await until(asks, LIMIT_S, POLL_S)
     assert "nobody has signed this shop in" in " ".join((await shop(stack))["reasons"])
     begun = (await stack.client.get("/shops/t1/authorize", headers=stack.operator)).json()
     state = parse_qs(urlsplit(begun["url"]).query)["state"][0]
@@ -232,7 +223,7 @@ async def test_a_token_is_refreshed_ahead_of_its_end_and_when_it_is_refused(stac
     async def refreshed():
         return platform.refreshes == 1 and (await shop(stack))["token"]["version"] == 2
 
-    await until(refreshed)
+    await until(refreshed, LIMIT_S, POLL_S)
     platform.tokens = {"another"}
     platform.change("1")
     await push(stack, {"id": "1"})
@@ -248,7 +239,7 @@ async def test_a_shop_that_needs_a_person_turns_red_and_says_why(stack, platform
         found = await shop(stack)
         return found["colour"] == "red" and found["reasons"][0]
 
-    assert "the refresh token was revoked" in await until(red)
+    assert "the refresh token was revoked" in await until(red, LIMIT_S, POLL_S)
 
 
 async def test_a_paused_shop_takes_nothing_and_catches_up(stack, platform):

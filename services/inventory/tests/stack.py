@@ -20,6 +20,7 @@ from libs.stream.limits import Limits
 from libs.stream.memory import MemoryCluster, MemoryLog
 from libs.stream.postgres import PostgresJournal
 from libs.stream.worker import Worker
+from libs.testkit.waiting import until, until_ready
 from services.inventory import api, app, store
 from services.inventory.settings import Settings
 
@@ -80,9 +81,7 @@ class Stack:
         ]
 
     async def until(self, topic, kind: str, count: int) -> list:
-        async with asyncio.timeout(WAIT_S):
-            while len(self.heard(topic, kind)) < count:
-                await asyncio.sleep(0.01)
+        await until(lambda: len(self.heard(topic, kind)) >= count, WAIT_S)
         return self.heard(topic, kind)
 
     async def ask(self, method: str, path: str, body=None, who=BOSS, key: str | None = None) -> httpx.Response:
@@ -118,9 +117,7 @@ async def running(dsn: str, cluster: MemoryCluster) -> AsyncIterator[Stack]:
     stack = Stack(dsn, cluster)
     task = asyncio.create_task(stack.worker.run())
     try:
-        async with asyncio.timeout(WAIT_S):
-            while not (await stack.worker.readiness()).ready:
-                await asyncio.sleep(0.01)
+        await until_ready(stack.worker, WAIT_S)
         yield stack
     finally:
         stack.worker.stop()

@@ -34,6 +34,7 @@ from libs.stream.memory import MemoryCluster, MemoryLog
 from libs.stream.postgres import PostgresJournal
 from libs.stream.tables import STREAM
 from libs.stream.worker import Worker
+from libs.testkit.waiting import until, until_ready
 from libs.vault import Vault, create_vault
 from services.notification import api, app, store
 from services.notification.settings import Settings
@@ -43,6 +44,8 @@ pytestmark = pytest.mark.postgres
 SECRET = "a secret for this test only, 32 bytes or more"
 PERSON = {"recipient": {"name": "王小明", "phone": "13800000000", "address": "珞喻路 1 号"}, "note": "放门口"}
 ORDER = "own.demo.536365"
+WAIT_LIMIT_S = 10.0
+POLL_S = 0.05
 
 
 def now() -> datetime:
@@ -120,13 +123,12 @@ class Stack:
         return await self.client.request(method, path, json=body, headers=headers)
 
     async def notices(self, order_id: str, ready: Callable[[list[dict[str, Any]]], bool]) -> list[dict[str, Any]]:
-        async with asyncio.timeout(10):
-            while True:
-                answer = await self.client.get("/notices", params={"order_id": order_id})
-                items: list[dict[str, Any]] = answer.json()["items"]
-                if ready(items):
-                    return items
-                await asyncio.sleep(0.02)
+        async def page() -> list[dict[str, Any]] | None:
+            answer = await self.client.get("/notices", params={"order_id": order_id})
+            items: list[dict[str, Any]] = answer.json()["items"]
+            return items if ready(items) else None
+
+        return await until(page, WAIT_LIMIT_S, POLL_S)
 
     async def placed(self, order_id: str = ORDER, *, buyer_key: str | None = "b1") -> OrderPlaced:
         sealed = await self.vault.seal("demo", "2026-11", json.dumps(PERSON).encode())
@@ -168,9 +170,7 @@ async def stack(database: str, tmp_path: Path) -> AsyncIterator[Stack]:
     made = Stack(database, tmp_path)
     task = asyncio.create_task(made.worker.run())
     try:
-        async with asyncio.timeout(10):
-            while not (await made.worker.readiness()).ready:
-                await asyncio.sleep(0.01)
+        await until_ready(made.worker, WAIT_LIMIT_S)
         yield made
     finally:
         made.worker.stop()
@@ -194,17 +194,13 @@ async def test_a_shipped_parcel_is_told_through_the_sink_without_personal_data(s
     kept = stack.sink.read_text() + json.dumps(items) + json.dumps(stack.said())
     for secret in ("13800000000", "王小明", "珞喻路"):
         assert secret not in kept
-    async with asyncio.timeout(10):
-        while len(stack.said()) < 2:
-            await asyncio.sleep(0.02)
+    await until(lambda: len(stack.said()) >= 2, WAIT_LIMIT_S)
     assert {(event["order_id"], event["medium"]) for event in stack.said()} == {(ORDER, "sms")}
 
 
 async def test_a_parcel_before_its_order_is_told_when_it_comes(stack: Stack) -> None:
     stack.say(shipped())
-    async with asyncio.timeout(10):
-        while not await stack.waiting_parcels():
-            await asyncio.sleep(0.02)
+    await until(stack.waiting_parcels, WAIT_LIMIT_S, POLL_S)
     stack.say(await stack.placed())
     [item] = await stack.notices(ORDER, all_settled(1))
     assert item["state"] == "sent"

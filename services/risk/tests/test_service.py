@@ -25,6 +25,7 @@ from libs.stream.limits import Limits
 from libs.stream.memory import MemoryCluster, MemoryLog
 from libs.stream.postgres import PostgresJournal
 from libs.stream.worker import Worker
+from libs.testkit.waiting import until
 from services.risk import store
 from services.risk.app import build
 from services.risk.settings import Settings
@@ -58,11 +59,6 @@ class Risk:
         headers = {"Authorization": f"Bearer {token}", "Idempotency-Key": key or f"call-{self._calls}"}
         return await self.client.request(method, path, json=body, headers=headers, params=params)
 
-    async def until(self, condition) -> None:
-        async with asyncio.timeout(WAIT_LIMIT_S):
-            while not condition():
-                await asyncio.sleep(0.01)
-
 
 @pytest.fixture
 async def risk(database: str) -> AsyncIterator[Risk]:
@@ -85,7 +81,7 @@ async def risk(database: str) -> AsyncIterator[Risk]:
     task = asyncio.create_task(worker.run())
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://risk") as client:
         running = Risk(cluster, client, worker)
-        await running.until(lambda: worker._serving or task.done())
+        await until(lambda: worker._serving or task.done(), WAIT_LIMIT_S)
         yield running
     worker.stop()
     await asyncio.wait_for(task, WAIT_LIMIT_S)
@@ -119,7 +115,7 @@ async def test_the_migration_makes_the_declared_tables(database: str) -> None:
 
 async def test_a_held_order_is_found_reviewed_and_cleared(risk: Risk) -> None:
     risk.feed(placed(1), placed(2, destination=NOWHERE), placed(3, destination=PICKUP, total=60_000))
-    await risk.until(lambda: len(risk.said("OrderHeld")) == 2 and len(risk.said("OrderCleared")) == 1)
+    await until(lambda: len(risk.said("OrderHeld")) == 2 and len(risk.said("OrderCleared")) == 1)
     page = (await risk.call("GET", "/holds")).json()
     assert sorted(item["order_id"] for item in page["items"]) == ["own.demo.2", "own.demo.3"]
     assert page["next_cursor"] is None
@@ -139,7 +135,7 @@ async def test_a_held_order_is_found_reviewed_and_cleared(risk: Risk) -> None:
     assert again.json() == done.json()
     refused = await risk.call("POST", path, body, roles=["reviewer"])
     assert (refused.status_code, refused.headers["content-type"]) == (409, "application/problem+json")
-    await risk.until(lambda: len(risk.said("OrderCleared")) == 2)
+    await until(lambda: len(risk.said("OrderCleared")) == 2)
     [resolved] = risk.said("HoldResolved")
     assert (resolved["verdict"], resolved["by"]) == ("released", "rita")
 
@@ -155,8 +151,8 @@ async def test_a_held_order_is_found_reviewed_and_cleared(risk: Risk) -> None:
 
 async def test_a_presale_opens_by_the_clock(risk: Risk) -> None:
     risk.feed(placed(1, kind="presale", available_from=utc_now() + timedelta(milliseconds=700)))
-    await risk.until(lambda: risk.said("OrderHeld"))
-    await risk.until(lambda: risk.said("OrderCleared"))
+    await until(lambda: risk.said("OrderHeld"))
+    await until(lambda: risk.said("OrderCleared"))
     assert [event["verdict"] for event in risk.said("HoldResolved")] == ["expired"]
 
 
@@ -194,7 +190,7 @@ async def test_rules_are_read_tried_and_replaced(risk: Risk) -> None:
     assert [(item["version"], item["why"]) for item in versions] == [(2, "stricter"), (1, "shipped")]
     assert set((await risk.call("GET", "/rules/graph")).json()) >= {"nodes", "edges"}
     risk.feed(placed(1, destination=PICKUP, total=10_001))
-    await risk.until(lambda: risk.said("OrderHeld"))
+    await until(lambda: risk.said("OrderHeld"))
     assert risk.said("OrderHeld")[0]["reasons"][0]["rule_version"] == 2
 
 
@@ -203,8 +199,8 @@ async def test_the_allow_list_over_http(risk: Risk) -> None:
     listed = (await risk.call("GET", "/buyers/allowed")).json()["items"]
     assert [(item["buyer_key"], item["allowed_by"], item["why"]) for item in listed] == [("b", "rita", "wholesale")]
     risk.feed(*[placed(number, buyer_key="b") for number in range(5)])
-    await risk.until(lambda: len(risk.said("OrderCleared")) == 5)
+    await until(lambda: len(risk.said("OrderCleared")) == 5)
     assert (await risk.call("DELETE", "/buyers/b/allowed")).status_code == 200
     assert (await risk.call("DELETE", "/buyers/b/allowed")).status_code == 404
     risk.feed(placed("x", buyer_key="b"))
-    await risk.until(lambda: len(risk.said("OrderHeld")) == 1)
+    await until(lambda: len(risk.said("OrderHeld")) == 1)

@@ -21,6 +21,7 @@ from libs.stream.limits import Limits
 from libs.stream.memory import MemoryCluster, MemoryLog
 from libs.stream.postgres import PostgresJournal
 from libs.stream.worker import Worker
+from libs.testkit.waiting import until
 from services.routing import store
 from services.routing.app import build
 from services.routing.settings import Settings
@@ -56,11 +57,6 @@ class Routing:
         headers = {"Authorization": f"Bearer {token}", "Idempotency-Key": key or f"call-{self._calls}"}
         return await self.client.request(method, path, json=body, headers=headers, params=params or None)
 
-    async def until(self, condition):
-        async with asyncio.timeout(WAIT_LIMIT_S):
-            while not condition():
-                await asyncio.sleep(0.01)
-
 
 @pytest.fixture
 async def routing(database):
@@ -79,9 +75,11 @@ async def routing(database):
     app = application(service, Parts(settings, Auth(settings), worker, engine))
     task = asyncio.create_task(worker.run())
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://routing") as client:
-        async with asyncio.timeout(WAIT_LIMIT_S):
-            while not (await worker.readiness()).ready and not task.done():
-                await asyncio.sleep(0.01)
+
+        async def ready_or_ended():
+            return task.done() or (await worker.readiness()).ready
+
+        await until(ready_or_ended, WAIT_LIMIT_S)
         yield Routing(cluster, client, worker)
     worker.stop()
     await asyncio.wait_for(task, WAIT_LIMIT_S)
@@ -129,7 +127,7 @@ async def test_orders_are_planned_blocked_and_overridden(routing, make):
     routing.feed(*[make.placed(order_id=i) for i in ids])
     routing.feed(*[make.cleared(order_id=i, requirements=["signature_on_delivery"]) for i in ids])
     routing.feed(make.reserved(order_id=ids[0]), *[make.reserved(order_id=i, CD={"A": 3}, GZ=FULL) for i in ids[1:]])
-    await routing.until(lambda: len(routing.said("RouteBlocked")) == 4 and len(routing.said("RoutePlanned")) == 1)
+    await until(lambda: len(routing.said("RouteBlocked")) == 4 and len(routing.said("RoutePlanned")) == 1)
     [planned] = routing.said("RoutePlanned")
     assert planned["requirements"] == ["signature_on_delivery"]
 
@@ -158,7 +156,7 @@ async def test_orders_are_planned_blocked_and_overridden(routing, make):
     assert (refused.status_code, refused.headers["content-type"]) == (409, "application/problem+json")
     assert refused.json()["missing"] == [{"warehouse": "CD", "sku": "B", "quantity": 1}]
     assert (await routing.call("POST", f"/orders/{ids[2]}/override", {"split": True})).status_code == 200
-    await routing.until(lambda: len(routing.said("RoutePlanned")) == 3)
+    await until(lambda: len(routing.said("RoutePlanned")) == 3)
     overridden = (await routing.call("GET", f"/orders/{ids[1]}")).json()
     assert overridden["override"] == {"warehouse": "GZ", "split": False, "by": "olga"}
     assert [d["outcome"] for d in overridden["decisions"]] == ["planned", "blocked"]
@@ -167,10 +165,12 @@ async def test_orders_are_planned_blocked_and_overridden(routing, make):
 
 async def test_a_waiting_order_says_what_it_waits_for(routing, make):
     routing.feed(make.placed())
-    answer = None
-    async with asyncio.timeout(WAIT_LIMIT_S):
-        while answer is None or answer.status_code == 404:
-            answer = await routing.call("GET", f"/orders/{make.order_id}")
+
+    async def known():
+        found = await routing.call("GET", f"/orders/{make.order_id}")
+        return None if found.status_code == 404 else found
+
+    answer = await until(known, WAIT_LIMIT_S, 0.05)
     assert answer.json()["waits_for"] == "it still waits for its clearance by risk and its stock reservation"
     assert answer.json()["decision"] is None
 

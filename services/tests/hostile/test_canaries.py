@@ -14,10 +14,12 @@ from contracts.topics import SERVICES, TOPICS
 from libs.stream.kafka import KafkaLog
 from libs.testkit.canaries import Canaries, Sighting
 from libs.testkit.client import Merchant, order_body
+from libs.testkit.waiting import until
 from services.ingestion.tests.test_api import HEADING
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 WAIT_LIMIT_S = 60.0
+POLL_S = 0.1
 FETCH_LIMIT_RECORDS = 1_000
 SKU = "CANARY"
 WEBHOOK = {
@@ -65,18 +67,18 @@ def row(who: Mapping[str, str], quantity: str = "1") -> str:
     return f"{start},{SKU},{quantity},20.00,{who['note']}"
 
 
-async def until(merchant: Merchant, order_id: str, *types: str) -> None:
+async def heard(merchant: Merchant, order_id: str, *types: str) -> None:
     """Wait until the tower has heard these events of an order."""
-    seen: set[str] = set()
+    lacking = set(types)
     path = merchant.url("tower", f"/orders/own.demo.{order_id}")
-    try:
-        async with asyncio.timeout(WAIT_LIMIT_S):
-            while not seen >= set(types):
-                page = await merchant.http.get(path, headers=merchant.bearer("operator"))
-                seen = {entry["type"] for entry in page.json().get("timeline", [])} if page.status_code == 200 else seen
-                await asyncio.sleep(0.1)
-    except TimeoutError:
-        raise AssertionError(f"{order_id} lacks {set(types) - seen}") from None
+
+    async def all_heard() -> bool:
+        page = await merchant.http.get(path, headers=merchant.bearer("operator"))
+        if page.status_code == 200:
+            lacking.difference_update(entry["type"] for entry in page.json().get("timeline", []))
+        return not lacking
+
+    await until(all_heard, WAIT_LIMIT_S, POLL_S, missing=lambda: f"{order_id} lacks {lacking}")
 
 
 async def by_webhook(merchant: Merchant) -> None:
@@ -128,16 +130,16 @@ async def by_file(merchant: Merchant) -> httpx.Response:
 
 async def open_task(merchant: Merchant, number: str, version: int) -> str:
     """Return the order's one open task, once this version of it was assigned."""
-    tasks: list[str] = []
-    async with asyncio.timeout(WAIT_LIMIT_S):
-        while not tasks:
-            await asyncio.sleep(0.1)
-            path = merchant.url("fulfillment", f"/orders/own.demo.{number}")
-            page = await merchant.http.get(path, headers=merchant.bearer("operator"))
-            order = page.json() if page.status_code == 200 else {"assigned_version": 0}
-            if order["assigned_version"] >= version:
-                tasks = [task["task_id"] for task in order["tasks"] if task["state"] == "open"]
-    return tasks[0]
+    path = merchant.url("fulfillment", f"/orders/own.demo.{number}")
+
+    async def open_ones() -> list[str]:
+        page = await merchant.http.get(path, headers=merchant.bearer("operator"))
+        if page.status_code != 200 or page.json()["assigned_version"] < version:
+            return []
+        return [task["task_id"] for task in page.json()["tasks"] if task["state"] == "open"]
+
+    found: list[str] = await until(open_ones, WAIT_LIMIT_S, POLL_S)
+    return found[0]
 
 
 async def labels(merchant: Merchant) -> list[httpx.Response]:
@@ -149,7 +151,7 @@ async def labels(merchant: Merchant) -> list[httpx.Response]:
         path = merchant.url("fulfillment", f"/tasks/{quote(task_id, safe='')}/label")
         found.append(await merchant.http.get(path, headers=merchant.bearer("picker", "CD", "pda-1")))
         assert found[-1].status_code == 200, found[-1].text
-        await until(merchant, number, "ParcelShipped", "NoticeSent")
+        await heard(merchant, number, "ParcelShipped", "NoticeSent")
     return found
 
 
@@ -242,8 +244,8 @@ async def test_canaries_are_found_nowhere_but_on_the_label(survivor: Merchant, r
     report = await by_file(survivor)
     assert (report.json()["accepted"], report.json()["refused"] >= 2) == (1, True), report.text
     shown = await labels(survivor)
-    await until(survivor, "canary-3", "OrderCancelRequested", "StockReleased")
-    await until(survivor, "file-0417", "PickTaskCreated")
+    await heard(survivor, "canary-3", "OrderCancelRequested", "StockReleased")
+    await heard(survivor, "file-0417", "PickTaskCreated")
 
     canaries = Canaries(CANARIES)
     # The search can find: it does on the labels, where everything that a parcel needs stands in clear.

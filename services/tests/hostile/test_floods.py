@@ -7,7 +7,7 @@ connect and say nothing, each while a shop sends orders, one new connection an o
 import asyncio
 import itertools
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from urllib.parse import urlsplit
 
@@ -16,6 +16,7 @@ import pytest
 
 from libs.runtime.protocol import HEAD_TIMEOUT_S, WAITING_LIMIT_CONNECTIONS, allow_open_files
 from libs.testkit.client import Merchant, order_body
+from libs.testkit.waiting import until
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(240)]
 SLOW_HEADS = 1_500
@@ -24,6 +25,7 @@ SILENT = 4_000
 ORDERS = 40
 ANSWER_LIMIT_S = 3.0
 TRIES_LIMIT = 3
+POLL_S = 0.1
 AT_ONCE = 200
 Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 _numbers = itertools.count(1)
@@ -86,15 +88,9 @@ async def orders(merchant: Merchant) -> list[float]:
     return sorted(took)
 
 
-async def open_still(connections: list[Connection]) -> int:
+def open_still(connections: list[Connection]) -> int:
     """Return how many connections the server has not ended."""
     return sum(not reader.at_eof() and reader.exception() is None for reader, _ in connections)
-
-
-async def held(condition: Callable[[], Awaitable[bool]], limit_s: float) -> None:
-    async with asyncio.timeout(limit_s):
-        while not await condition():
-            await asyncio.sleep(0.1)
 
 
 @pytest.fixture(autouse=True)
@@ -108,12 +104,8 @@ async def test_orders_are_taken_beside_heads_that_come_a_byte_a_second(survivor:
     async with pressing(slow, b"x"):
         took = await orders(survivor)
         assert took[-1] < ANSWER_LIMIT_S, took[-5:]
-
-        async def all_ended() -> bool:
-            return await open_still(slow) == 0
-
         # Those past the limit went at once, the others when their time was over.
-        await held(all_ended, HEAD_TIMEOUT_S * 2 + 5)
+        await until(lambda: open_still(slow) == 0, HEAD_TIMEOUT_S * 2 + 5, POLL_S)
 
 
 async def test_orders_are_taken_beside_bodies_that_come_a_byte_a_second(survivor: Merchant) -> None:
@@ -122,11 +114,7 @@ async def test_orders_are_taken_beside_bodies_that_come_a_byte_a_second(survivor
     async with pressing(slow, b" "):
         took = await orders(survivor)
         assert took[-1] < ANSWER_LIMIT_S, took[-5:]
-
-        async def all_ended() -> bool:
-            return await open_still(slow) == 0
-
-        await held(all_ended, 30)
+        await until(lambda: open_still(slow) == 0, 30, POLL_S)
 
 
 async def test_orders_are_taken_in_a_flood_of_connections(survivor: Merchant) -> None:
@@ -134,11 +122,7 @@ async def test_orders_are_taken_in_a_flood_of_connections(survivor: Merchant) ->
     took = await orders(survivor)
     silent = await flood
     assert took[-1] < ANSWER_LIMIT_S, took[-5:]
-
-    async def few() -> bool:
-        return await open_still(silent) <= WAITING_LIMIT_CONNECTIONS
-
-    await held(few, 10)
+    await until(lambda: open_still(silent) <= WAITING_LIMIT_CONNECTIONS, 10, POLL_S)
     assert (await orders(survivor))[-1] < ANSWER_LIMIT_S
     for _, writer in silent:
         with suppress(OSError):

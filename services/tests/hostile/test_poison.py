@@ -19,6 +19,7 @@ from libs.stream.kafka import KafkaLog
 from libs.stream.log import Outgoing
 from libs.stream.partition import partition_of
 from libs.testkit.client import Merchant, order_body
+from libs.testkit.waiting import until
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 WAIT_LIMIT_S = 60.0
@@ -186,17 +187,16 @@ async def good_orders(merchant: Merchant, name: str) -> None:
         answer = await merchant.webhook(f"msg_{number}", order_body(number, {f"GOOD-{name}": 1}))
         assert answer.status_code == 202, answer.text
     stages: dict[str, str] = {}
-    try:
-        async with asyncio.timeout(WAIT_LIMIT_S):
-            while set(stages.values()) != {"assigned"}:
-                await asyncio.sleep(0.1)
-                for number in by_partition.values():
-                    path = merchant.url("tower", f"/orders/own.demo.{number}")
-                    page = await merchant.http.get(path, headers=merchant.bearer("operator"))
-                    view = page.json().get("order") if page.status_code == 200 else None
-                    stages[number] = view["stage"] if view else "unknown"
-    except TimeoutError:
-        raise AssertionError(f"a partition is blocked: {stages}") from None
+
+    async def all_assigned() -> bool:
+        for number in by_partition.values():
+            path = merchant.url("tower", f"/orders/own.demo.{number}")
+            page = await merchant.http.get(path, headers=merchant.bearer("operator"))
+            view = page.json().get("order") if page.status_code == 200 else None
+            stages[number] = view["stage"] if view else "unknown"
+        return set(stages.values()) == {"assigned"}
+
+    await until(all_assigned, WAIT_LIMIT_S, 0.1, missing=lambda: f"a partition is blocked: {stages}")
 
 
 async def test_poison_blocks_nobody_and_is_set_aside_with_a_reason(survivor: Merchant, ruin: Path) -> None:
@@ -210,9 +210,11 @@ async def test_poison_blocks_nobody_and_is_set_aside_with_a_reason(survivor: Mer
             assert name
     finally:
         await log.close()
-    async with asyncio.timeout(WAIT_LIMIT_S):
-        while not all([await drained(survivor, service) for service in readers]):
-            await asyncio.sleep(0.2)
+
+    async def all_drained() -> bool:
+        return all([await drained(survivor, service) for service in readers])
+
+    await until(all_drained, WAIT_LIMIT_S, 0.2)
     await good_orders(survivor, "after")
     for service in readers:
         after = await verdicts(survivor, service)

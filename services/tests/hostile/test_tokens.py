@@ -1,6 +1,5 @@
 """Who may do what: every route against no token, forged tokens and every role; every task against other pickers."""
 
-import asyncio
 import base64
 import json
 from collections.abc import Iterator, Mapping
@@ -14,6 +13,7 @@ import pytest
 from contracts.topics import SERVICES
 from libs.runtime.clock import utc_now
 from libs.testkit.client import Merchant, order_body
+from libs.testkit.waiting import until
 from services.tests.hostile.town import JWT_SECRET, Town
 
 pytestmark = [pytest.mark.postgres, pytest.mark.timeout(180)]
@@ -232,11 +232,12 @@ async def test_a_picker_touches_only_his_own_warehouse(visitor: Merchant) -> Non
     await visitor.define_stock("TOKEN-1", {"CD": 5}, weight_grams=100)
     assert (await visitor.webhook("msg_token_1", order_body("token-1", {"TOKEN-1": 1}))).status_code == 202
     task_id = "own.demo.token-1/1"
-    page: dict[str, Any] = {}
-    async with asyncio.timeout(WAIT_LIMIT_S):
-        while not any(task["task_id"] == task_id for task in page.get("items", [])):
-            page = await visitor.read("fulfillment", "/tasks", limit=200)
-            await asyncio.sleep(0.05)
+
+    async def listed_there() -> bool:
+        page = await visitor.read("fulfillment", "/tasks", limit=200)
+        return any(task["task_id"] == task_id for task in page["items"])
+
+    await until(listed_there, WAIT_LIMIT_S, 0.05)
     stranger = visitor.bearer("picker", "GZ", "pda-gz")
     bodies = {
         "claim": None,

@@ -1,6 +1,5 @@
 """A shop's webhook under attack: forged signatures and monstrous bodies get a clear answer that repeats nothing."""
 
-import asyncio
 import gzip
 import json
 import time
@@ -16,6 +15,7 @@ from hypothesis import strategies as st
 from libs.channels.own.inbound import BODY_LIMIT_BYTES
 from libs.channels.own.signing import key_of_secret, sign
 from libs.testkit.client import Merchant, order_body
+from libs.testkit.waiting import until
 from services.ingestion.api.documents import CANCELLATION_EXAMPLE, ORDER_EXAMPLE
 from services.tests.hostile.town import SHOP_SECRET, Town
 
@@ -360,14 +360,13 @@ async def test_after_all_that_an_order_still_goes_its_way(sender: Sender, visito
     number = f"good-{time.time_ns()}"
     await visitor.define_stock(number, {"CD": 3}, weight_grams=100)
     assert (await visitor.webhook(f"msg_{number}", order_body(number, {number: 1}))).status_code == 202
-    stage = ""
-    async with asyncio.timeout(WAIT_LIMIT_S):
-        while stage != "assigned":
-            found = await visitor.http.get(
-                visitor.url("tower", f"/orders/own.demo.{number}"), headers=visitor.bearer("operator")
-            )
-            stage = ((found.json().get("order") or {}).get("stage") or "") if found.status_code == 200 else ""
-            await asyncio.sleep(0.05)
+    path = visitor.url("tower", f"/orders/own.demo.{number}")
+
+    async def assigned() -> bool:
+        found = await visitor.http.get(path, headers=visitor.bearer("operator"))
+        return found.status_code == 200 and (found.json().get("order") or {}).get("stage") == "assigned"
+
+    await until(assigned, WAIT_LIMIT_S, 0.05)
     for service in visitor.env:
         if service.startswith("ORDO_URL_"):
             headers = visitor.bearer("sre")

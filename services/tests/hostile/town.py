@@ -23,6 +23,7 @@ from libs.runtime.service import Running, assemble
 from libs.stream.memory import MemoryCluster, MemoryLog
 from libs.testkit.client import Merchant
 from libs.testkit.embedded.server import free_ports
+from libs.testkit.waiting import until_ready
 from libs.vault import create_vault
 
 JWT_SECRET = "a secret for hostile tests only, long enough"
@@ -147,7 +148,4 @@ class Town:
         return import_module(f"services.{name}.app").build(settings)
 
     async def _until_ready(self) -> None:
-        async with asyncio.timeout(START_LIMIT_S):
-            for running in self.runnings.values():
-                while not (await running.worker.readiness()).ready:
-                    await asyncio.sleep(0.01)
+        await asyncio.gather(*[until_ready(running.worker, START_LIMIT_S) for running in self.runnings.values()])

@@ -27,6 +27,7 @@ from libs.stream.memory import MemoryCluster, MemoryLog
 from libs.stream.postgres import PostgresJournal
 from libs.stream.tables import STREAM
 from libs.stream.worker import Worker
+from libs.testkit.waiting import until
 from services.tower import api, app, store
 from services.tower.settings import Settings
 from services.tower.tests.stories import STORIES, as_order
@@ -92,9 +93,11 @@ class Stack:
         return answer.json()
 
     async def caught_up(self) -> None:
-        async with asyncio.timeout(20):
-            while await self.scalar("SELECT coalesce(sum(next_offset), 0) FROM consumer_offset") < self.topics.count():
-                await asyncio.sleep(0.02)
+        async def all_read() -> bool:
+            read: int = await self.scalar("SELECT coalesce(sum(next_offset), 0) FROM consumer_offset")
+            return read >= self.topics.count()
+
+        await until(all_read, 20, 0.05)
 
     async def scalar(self, sql: str) -> Any:
         async with self.engine.connect() as connection:

@@ -18,14 +18,7 @@ from libs.channels.outward.tests.doubles import ABLE, NOW, FakeClient, FakeLines
 from libs.decide import Send
 from libs.stream.desk import NotServing, Overloaded
 from libs.stream.egress import Refused, Retry
-
-LIMIT_S = 5
-
-
-async def until(condition):
-    async with asyncio.timeout(LIMIT_S):
-        while not condition():
-            await asyncio.sleep(0.002)
+from libs.testkit.waiting import until
 
 
 async def ended(task):

@@ -13,6 +13,7 @@ from libs.channels.tests.conformance import stand as stand_module
 from libs.channels.tests.conformance.check import check
 from libs.channels.tests.conformance.entries import Entry
 from libs.channels.tests.conformance.stand import Caught, Stand
+from libs.testkit.waiting import until
 
 REDELIVERED_AFTER_S = 700.0
 GARBAGE = (b"", b"{", b"[]", b"[[[[", b"null", b"\xff\xfe\x00", b"a=%zz&a=1", b"[" * 50_000, b"x" * 3_000_000)
@@ -104,12 +105,13 @@ async def a_refund_is_pushed(stand: Stand) -> None:
 async def _outcomes(stand: Stand, order_id: str) -> set[str]:
     """Return what became of an order's pushes in the platform's eyes, as soon as it has read an answer."""
     path = f"/sent?platform={stand.entry.name}&shop_id={stand.access.shop_id}"
-    async with asyncio.timeout(stand_module.WAIT_LIMIT_S):
-        while True:
-            rows = (await stand.doubles.control("GET", path))["sent"]
-            if found := {row["outcome"] for row in rows if row["subject"] == order_id}:
-                return found
-            await asyncio.sleep(stand_module.POLL_S)
+
+    async def outcomes() -> set[str]:
+        rows = (await stand.doubles.control("GET", path))["sent"]
+        return {row["outcome"] for row in rows if row["subject"] == order_id}
+
+    found: set[str] = await until(outcomes, stand_module.WAIT_LIMIT_S, stand_module.POLL_S)
+    return found
 
 
 async def _genuine(stand: Stand) -> Caught:

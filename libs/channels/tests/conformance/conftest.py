@@ -12,6 +12,7 @@ import uvicorn
 from libs.channels.channel import Access, PushRequest
 from libs.channels.tests.conformance.entries import Entry
 from libs.channels.tests.conformance.stand import SKUS, Doubles, Stand, doubles
+from libs.testkit.waiting import until
 
 OpenStand = Callable[[Entry], Awaitable[Stand]]
 
@@ -54,9 +55,7 @@ async def address() -> AsyncIterator[Address]:
     server.capture_signals = contextlib.nullcontext
     running = asyncio.create_task(server.serve())
     try:
-        async with asyncio.timeout(10):
-            while not server.started:
-                await asyncio.sleep(0.005)
+        await until(lambda: server.started, 10)
         port = server.servers[0].sockets[0].getsockname()[1]
         listening.url = f"http://127.0.0.1:{port}"
         yield listening

@@ -28,12 +28,13 @@ from libs.channels.channel import (
 )
 from libs.channels.own.inbound import Order
 from libs.channels.tests.conformance.entries import Entry
+from libs.testkit.waiting import until
 
 ROOT = Path(__file__).resolve().parents[4]
 START_LIMIT_S = 30.0
 STOP_LIMIT_S = 5.0
 WAIT_LIMIT_S = 8.0
-POLL_S = 0.01
+POLL_S = 0.05
 SKUS = (("CUP-1", 1990), ("CUP-2", 500), ("CUP-3", 9_999_999))
 RECEIVER = {
     "name": "张三丰",
@@ -153,11 +154,13 @@ class Stand:
         shop = [self.entry.name, self.access.shop_id]
         await self.dial(pushes_lost_percent=100)
         crowd = await self.doubles.control("POST", "/buyers", {"rate_per_s": 10_000, "count": count, "shops": [shop]})
-        async with asyncio.timeout(WAIT_LIMIT_S):
-            while crowd["running"]:
-                await asyncio.sleep(POLL_S)
-                rows = await self.doubles.control("GET", "/buyers")
-                crowd = next(row for row in rows if row["buyers"] == crowd["buyers"])
+
+        async def gone() -> Any:
+            rows = await self.doubles.control("GET", "/buyers")
+            found = next(row for row in rows if row["buyers"] == crowd["buyers"])
+            return None if found["running"] else found
+
+        crowd = await until(gone, WAIT_LIMIT_S, POLL_S)
         await self.dial(pushes_lost_percent=0)
         assert crowd["placed"] == count, crowd
         told = await self.doubles.control("GET", f"/books/{self.entry.name}/{self.access.shop_id}?stock=false")
@@ -260,13 +263,12 @@ class Stand:
 
     async def until(self, holds: Callable[[], bool], what: str) -> None:
         """Wait for a condition."""
-        try:
-            async with asyncio.timeout(WAIT_LIMIT_S):
-                while not holds():
-                    await asyncio.sleep(POLL_S)
-        except TimeoutError:
+
+        def missing() -> str:
             refused = {each.refused for each in self.caught if each.refused}
-            raise AssertionError(f"{what} within {WAIT_LIMIT_S} s; refused: {refused}") from None
+            return f"{what}; refused: {refused}"
+
+        await until(holds, WAIT_LIMIT_S, missing=missing)
 
 
 async def refusal_of(called: Awaitable[Any]) -> PlatformRefused | None:

@@ -4,8 +4,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
 
@@ -19,6 +18,7 @@ from libs.testkit.embedded.postgres import (
     start_postgres,
 )
 from libs.testkit.embedded.server import ServerDidNotStart, free_ports
+from libs.testkit.waiting import until_now
 
 pytestmark = pytest.mark.postgres
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root has to become somebody else")
@@ -30,13 +30,6 @@ def data_dir() -> Iterator[Path]:
     yield folder
     remove_postgres_data(folder)
     shutil.rmtree(folder, ignore_errors=True)
-
-
-def wait_for(condition: Callable[[], bool], limit_s: float = 10.0) -> None:
-    deadline = time.monotonic() + limit_s
-    while not condition():
-        assert time.monotonic() < deadline, "the condition did not come true in time"
-        time.sleep(0.02)
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +71,8 @@ def test_data_survives_kill_9_with_a_client_connected(data_dir: Path) -> None:
             [str(server.programs / "psql"), "-X", "-q", server.url, "-c", "SELECT pg_sleep(30)"],
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
-        wait_for(lambda: server.query("SELECT count(*) FROM pg_stat_activity WHERE query ~ '^SELECT pg_sleep'") == "1")
+        sleeping = "SELECT count(*) FROM pg_stat_activity WHERE query ~ '^SELECT pg_sleep'"
+        until_now(lambda: server.query(sleeping) == "1", every_s=0.1)
         server.kill()
         assert sleeper.wait(10.0) != 0
         password = server.password

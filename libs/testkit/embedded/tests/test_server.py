@@ -6,7 +6,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -22,6 +21,7 @@ from libs.testkit.embedded.server import (
     port_is_free,
     wait_until_ready,
 )
+from libs.testkit.waiting import until_now
 
 
 def test_a_process_is_told_from_any_other_with_its_id() -> None:
@@ -30,10 +30,7 @@ def test_a_process_is_told_from_any_other_with_its_id() -> None:
     assert mark is not None
     assert is_same_process(process.pid, mark)
     # While a process is between fork and exec it has no command line.
-    deadline = time.monotonic() + 5
-    while not command_line(process.pid) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert command_line(process.pid) == "sleep 60"
+    assert until_now(lambda: command_line(process.pid), 5) == "sleep 60"
     assert not signal_if_same(process.pid, mark + "0", signal.SIGKILL)
     assert process.poll() is None
     assert signal_if_same(process.pid, mark, signal.SIGKILL)

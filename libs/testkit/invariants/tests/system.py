@@ -3,7 +3,7 @@
 import asyncio
 import base64
 import itertools
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from importlib import import_module
@@ -21,6 +21,7 @@ from libs.stream.limits import Limits
 from libs.stream.memory import MemoryCluster, MemoryLog
 from libs.stream.postgres import PostgresJournal
 from libs.stream.worker import Worker
+from libs.testkit.waiting import until
 from services.fulfillment.domain import commands as hands
 from services.ingestion import domain as intake
 from services.inventory.domain import commands as stock
@@ -28,6 +29,7 @@ from services.risk import domain as review
 
 LIMITS = Limits(linger_ms=0, fetch_timeout_ms=50, retry_first_ms=10)
 WAIT_LIMIT_S = 30.0
+POLL_S = 0.05
 MORNING = datetime(2026, 11, 11, 1, tzinfo=UTC)
 WUHAN = Destination(resolved=True, province_code="420000", city_code="420100", district_code="420111", region="华中")
 
@@ -144,13 +146,6 @@ def placed(number: str, *lines: tuple[str, int], **more) -> OrderPlaced:
     return OrderPlaced(**(fields | more))
 
 
-async def until(condition: Callable[[], Awaitable[object]]) -> None:
-    """Wait for a condition."""
-    async with asyncio.timeout(WAIT_LIMIT_S):
-        while not await condition():
-            await asyncio.sleep(0.02)
-
-
 @asynccontextmanager
 async def running_system(dsn: str) -> AsyncIterator[System]:
     """Migrate and run all seven services."""
@@ -182,7 +177,7 @@ async def running_system(dsn: str) -> AsyncIterator[System]:
         return all([(await worker.readiness()).ready for worker in workers.values()])
 
     try:
-        await until(ready)
+        await until(ready, WAIT_LIMIT_S, POLL_S)
         yield System(dsn, cluster, workers)
     finally:
         for worker in workers.values():

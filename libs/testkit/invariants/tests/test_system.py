@@ -7,7 +7,8 @@ from contracts.orders import Destination
 from contracts.stock import SkuQuantity
 from libs.stream.memory import MemoryLog
 from libs.testkit.invariants.run import Asked, check_system
-from libs.testkit.invariants.tests.system import System, running_system, until
+from libs.testkit.invariants.tests.system import POLL_S, WAIT_LIMIT_S, System, running_system
+from libs.testkit.waiting import until
 from services.inventory.domain import commands as stock
 from services.routing.domain import OverrideRoute
 
@@ -63,7 +64,7 @@ async def stage(system: System, order_id: str, *stages: str) -> None:
         return await connection.fetchval("SELECT stage FROM tower.order_view WHERE order_id = $1", order_id) in stages
 
     try:
-        await until(there)
+        await until(there, WAIT_LIMIT_S, POLL_S)
     finally:
         await connection.close()
 
