@@ -96,8 +96,8 @@ modelcheck: setup ## Visit every interleaving of refunds and shipping
 exposure: setup ## Sell scarce goods on six channels under faults, and check the oversell bound: RUNS=10000
 	@$(BIN)/python -m services.ingestion.tests.exposure_game --runs $(or $(RUNS),10000)
 
-bench: setup ## Time everything against a bare chain in the same run: QUICK=1 for two minutes, GUARD=1 to fail if dearer
-	@$(BIN)/python -m loadtests.bench $(if $(QUICK),--quick) $(if $(GUARD),--guard)
+bench: setup ## Time everything against a bare chain: QUICK=1, GUARD=1 (fail if dearer), GROWTH=100000,1000000 [ALONE=1]
+	@$(BIN)/python -m loadtests.bench $(if $(QUICK),--quick) $(if $(GUARD),--guard) $(if $(GROWTH),--growth $(GROWTH)) $(if $(ALONE),--alone)
 
 lossy: setup ## Sell on six lossy platforms, kill ingestion, and look for one missing order: ORDERS=20000 [SEED=n]
 	@$(BIN)/python -m loadtests.lossy --orders $(or $(ORDERS),20000) $(if $(SEED),--seed $(SEED))

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from deploy.local.layout import ROOT, SERVICES
 from loadtests.bench import floor, report, scenarios
+from loadtests.bench.growth import growth
 from loadtests.bench.orders import BATCH_ORDERS, goods
 from loadtests.bench.playing import define, play
 from loadtests.bench.pulled import pulled
@@ -112,15 +113,8 @@ async def bench(rig: Rig, sizes: scenarios.Sizes, found: dict[str, Any]) -> None
     found["rebuild"] = await rebuild(rig)
 
 
-def main() -> int:
-    """Run the bench; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m loadtests.bench", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="about two minutes instead of ten")
-    parser.add_argument("--json", type=Path, default=BUILD / "bench.json")
-    parser.add_argument("--guard", action="store_true", help="fail if an order became dearer than in the kept run")
-    asked = parser.parse_args()
-    sizes = scenarios.QUICK if asked.quick else scenarios.FULL
-    found: dict[str, Any] = {"taken": time.strftime("%Y-%m-%d"), "machine": commit_and_machine()}
+def everything(sizes: scenarios.Sizes, found: dict[str, Any]) -> None:
+    """Take every figure but growth on a stack of its own."""
     rig = Rig.make()
     try:
         found["start"] = {"cold_s": round(rig.up(say), 1)}
@@ -129,6 +123,46 @@ def main() -> int:
         asyncio.run(bench(rig, sizes, found))
     finally:
         rig.remove(say)
+
+
+def grown(sizes: list[int], found: dict[str, Any]) -> None:
+    """Take growth on another stack: its database becomes large."""
+    rig = Rig.make()
+    try:
+        found["growth"] = {**commit_and_machine(), **growth(rig, sizes, say)}
+    finally:
+        rig.remove(say)
+
+
+def parse() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(prog="python -m loadtests.bench", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="about two minutes instead of ten")
+    parser.add_argument("--json", type=Path, default=BUILD / "bench.json")
+    parser.add_argument("--guard", action="store_true", help="fail if an order became dearer than in the kept run")
+    parser.add_argument(
+        "--growth", type=lambda text: [int(size) for size in text.split(",")], default=[],
+        help="take growth as well, with so many stored orders each time: 100000,1000000",
+    )  # fmt: skip
+    parser.add_argument("--alone", action="store_true", help="nothing but growth, beside the last run's other figures")
+    asked = parser.parse_args()
+    if asked.alone and not asked.growth:
+        parser.error("--alone leaves only growth, and --growth is not given")
+    return asked
+
+
+def main() -> int:
+    """Run the bench; returns the exit code."""
+    asked = parse()
+    found: dict[str, Any] = {"taken": time.strftime("%Y-%m-%d"), "machine": commit_and_machine()}
+    if asked.alone and asked.json.exists():
+        found = json.loads(asked.json.read_text("utf-8"))
+    try:
+        if not asked.alone:
+            everything(scenarios.QUICK if asked.quick else scenarios.FULL, found)
+        if asked.growth:
+            grown(asked.growth, found)
+    finally:
         report.write(found, asked.json)
     report.show(found, Console())
     if asked.guard and KEPT.exists():

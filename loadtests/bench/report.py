@@ -25,6 +25,7 @@ GOALS: tuple[tuple[str, str, float, bool], ...] = (
     ("end_to_end.memory_mib", "memory of everything at full rate, MiB", 1_229, False),
     ("idle.percent_of_one_core", "CPU of the idle stack, % of one core", 10, False),
     ("start.warm_s", "warm start to ready, s", 8, False),
+    ("growth.ratio", "CPU per order with the most stored against the fewest", 1.1, False),
 )
 
 
@@ -64,6 +65,13 @@ def show(found: Mapping[str, Any], console: Console) -> None:
                 words, f"{value:g}", f"{sign} {goal:g}", "met" if met(value, goal, more_is_better=more) else "NOT met"
             )
     console.print(table)
+    if "end_to_end" in found:
+        _show_costs(found, console)
+    if "growth" in found:
+        _show_growth(found["growth"], console)
+
+
+def _show_costs(found: Mapping[str, Any], console: Console) -> None:
     costs = Table(title="CPU of an order, ms")
     for column in ("program", "end to end", "floor"):
         costs.add_column(column, justify="left" if column == "program" else "right")
@@ -71,6 +79,24 @@ def show(found: Mapping[str, Any], console: Console) -> None:
     for program in (*real, *[name for name in bare if name not in real]):
         costs.add_row(program, f"{real.get(program, 0):.3f}", f"{bare[program]:.3f}" if program in bare else "")
     console.print(costs)
+
+
+def _show_growth(growth: Mapping[str, Any], console: Console) -> None:
+    table = Table(title="an order among stored ones")
+    words = ("stored", "database, MiB", "indexes, MiB", "orders/s", "CPU ms", "of it Postgres", "ratio")
+    for column in (*words, "blocks read", "log, bytes", "page images", "HOT, %", "vacuum, ms"):
+        table.add_column(column, justify="right")
+    for taken in growth["sizes"]:
+        cost, did = taken["cpu_ms_per_order"], taken["postgres"]
+        row = (
+            f"{taken['stored']:,}", did["database_mib"], did["index_mib"], taken["orders_per_s"], cost["stack"],
+            cost["postgres"], taken["ratio"], did["blocks_read_per_order"], did["wal_bytes_per_order"],
+            did["page_images_per_order"], did["hot_updates_percent"], taken["vacuum"]["cpu_ms_per_order"],
+        )  # fmt: skip
+        table.add_row(*map(str, row))
+    console.print(table)
+    for why in growth["refused"]:
+        console.print(why)
 
 
 def write(found: Mapping[str, Any], path: Path) -> None:
