@@ -137,7 +137,7 @@ def growth(rig: Rig, sizes: Sequence[int], say: Say, seed_orders: int = SEED_ORD
 
 
 def compared(sizes: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Note each size's cost against the smallest's; returns the worst, and whether that is flat: of two sizes or more."""
+    """Note each size's cost against the smallest's; returns the worst, and whether it is flat; nothing of one size."""
     for taken in sizes:
         taken["ratio"] = round(taken["cpu_ms_per_order"]["stack"] / sizes[0]["cpu_ms_per_order"]["stack"], 3)
     if len(sizes) < 2:
