@@ -13,6 +13,7 @@ import msgspec
 
 from contracts.shipments import FulfillmentCancelled, ParcelShipped
 from libs.decide import Command, Delivered, Output, Reply, Row, Send, State, problem
+from services.ingestion.domain.acceptance import ACCEPTING, Acceptance
 
 UPLOAD = "upload:"
 SENDING, SENT, COVERED, HELD, FAILED = "sending", "sent", "covered", "held", "failed"
@@ -31,7 +32,10 @@ class UploadRules:
 
 
 class Report(msgspec.Struct, kw_only=True):
-    """What was made of one parcel. `round` counts the calls; `calling` is the waybill under way."""
+    """What was made of one parcel. `round` counts the calls; `calling` is the waybill under way.
+
+    Sending in round 0: it waits for the order to be accepted on the platform, which takes no shipment before.
+    """
 
     parcel_id: str
     carrier: str
@@ -110,7 +114,7 @@ def report(event: ParcelShipped, state: State, now: datetime, rules: Mapping[str
         )
         told = sum(1 for each in row.reports if each.state != COVERED)
         row.reports = [*row.reports, known]
-        outputs = _cover(known) if not event.last and not _may_split(rule, told) else _call(row, known)
+        outputs = _cover(known) if not event.last and not _may_split(rule, told) else _begin(row, known, state)
     return _saved(row, outputs, state, now)
 
 
@@ -125,7 +129,16 @@ def end(event: FulfillmentCancelled, state: State, now: datetime, rules: Mapping
     if not waiting or any(each.last for each in row.reports):
         return []
     waiting[-1].last = True
-    return _saved(row, _call(row, waiting[-1]), state, now)
+    return _saved(row, _begin(row, waiting[-1], state), state, now)
+
+
+def accepted(order_id: str, state: State, now: datetime) -> list[Output]:
+    """The platform's word on the order is known: what waited for it is told, whatever the word was."""
+    row = state.get(ShipBack, order_id)
+    waiting = [] if row is None else [each for each in row.reports if each.state == SENDING and not each.round]
+    if row is None or not waiting:
+        return []
+    return _saved(row, [call for each in waiting for call in _call(row, each)], state, now)
 
 
 def uploaded(delivered: Delivered, state: State, now: datetime, rules: Mapping[str, UploadRules]) -> list[Output]:
@@ -182,9 +195,19 @@ def _cover(found: Report) -> list[Output]:
     return []
 
 
+def _begin(row: ShipBack, found: Report, state: State) -> list[Output]:
+    """Tell a parcel for the first time, as soon as the platform would listen."""
+    acceptance = state.get(Acceptance, row.order_id)
+    if acceptance is None or acceptance.state != ACCEPTING:
+        return _call(row, found)
+    found.state = SENDING
+    found.word = "waits until the order is accepted on the platform"
+    return []
+
+
 def _correct(row: ShipBack, found: Report, rule: UploadRules) -> list[Output]:
     """The waybill is another than the platform has, or is being told."""
-    if found.state == COVERED or found.calling:
+    if found.state == COVERED or found.calling or not found.round:
         return []
     if not found.reported:
         return _call(row, found)

@@ -63,7 +63,7 @@ def outward() -> Handlers:
     rules, channels = upload_rules(found), stock_channels(found)
     uploaded = On(partial(uploads.uploaded, rules=rules), needs=_order_of_delivery)
     told = On(_told, needs=_sku_of_delivery)
-    answered = On(acceptance.answered, needs=_accepted)
+    answered = On(_answered, needs=_accepted)
     return Handlers(
         service="ingestion",
         on={
@@ -166,8 +166,13 @@ def _told(delivered: Delivered, state: State, now: datetime) -> list[Output]:
     )
 
 
+def _answered(delivered: Delivered, state: State, now: datetime) -> list[Output]:
+    return acceptance.answered(delivered, state, now) + uploads.accepted(delivered.key, state, now)
+
+
 def _order_shipped(rules: Mapping[str, UploadRules], event: ParcelShipped | FulfillmentCancelled) -> Needs:
-    return {ShipBack: [(event.order_id,)]} if event.order_id.partition(".")[0] in rules else {ShipBack: []}
+    orders = [(event.order_id,)] if event.order_id.partition(".")[0] in rules else []
+    return {ShipBack: orders, Acceptance: orders}
 
 
 def _order_retried(command: RetryUpload) -> Needs:
@@ -179,7 +184,7 @@ def _order_of_delivery(delivered: Delivered) -> Needs:
 
 
 def _accepted(delivered: Delivered) -> Needs:
-    return {Acceptance: [(delivered.key,)], PlatformOrder: [(delivered.key,)]}
+    return {Acceptance: [(delivered.key,)], PlatformOrder: [(delivered.key,)], ShipBack: [(delivered.key,)]}
 
 
 def _sku(message: StockLevelChanged | EndListing | PutBudget | StartPush) -> Needs:

@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 
 from contracts.orders import OrderPlaced
+from contracts.shipments import FulfillmentCancelled
 from libs.decide import Reply, State
 from libs.testkit.bench import Bench
 from services.ingestion.domain import DocumentHeard, TakeBatch, TakeDocument, TakeHints
@@ -14,7 +15,7 @@ from services.ingestion.domain.orders import CancelOrder
 from services.ingestion.domain.subjects import HintHeard
 from services.ingestion.handlers import handlers
 from services.ingestion.handlers.outward import accept_limits_s, platforms
-from services.ingestion.tests.outward_samples import channel, connect, ended, order_of, sends
+from services.ingestion.tests.outward_samples import channel, connect, ended, order_of, reports, sends, shipped
 from services.ingestion.tests.samples import NOW, place
 
 ORDER_ID = "meituan.s1.88"
@@ -119,3 +120,25 @@ def test_a_refusal_of_an_order_cancelled_meanwhile_is_nobodys_business(bench):
     bench.handle(cancelled(), NOW)
     bench.handle(ended(send, ok=False), NOW)
     assert bench.row(Acceptance, ORDER_ID).state == "cancelled"
+
+
+@pytest.mark.parametrize("ok", [True, False])
+def test_a_shipment_is_told_only_after_the_platforms_word_on_the_order(bench, ok):
+    (accept,) = sends(bench.handle(order_of("meituan", number="77"), NOW))
+    assert sends(bench.handle(shipped("meituan"), NOW)) == []
+    assert sends(bench.handle(shipped("meituan", waybill="SF2"), NOW)) == []
+    assert reports(bench, "meituan") == [("1", "sending")]
+    (upload,) = sends(bench.handle(ended(accept, ok=ok), NOW))
+    assert (upload.destination, upload.body["waybill"], upload.body["round"]) == ("upload:meituan", "SF2", 1)
+    assert bench.handle(ended(accept, ok=ok), NOW) == [], "a doubled answer tells it once"
+    bench.handle(ended(upload), NOW)
+    assert reports(bench, "meituan") == [("1", "sent")]
+
+
+def test_what_the_last_parcel_was_to_carry_waits_as_well(bench):
+    (accept,) = sends(bench.handle(order_of("meituan", number="77"), NOW))
+    bench.handle(shipped("meituan", last=False), NOW)
+    gone = FulfillmentCancelled(order_id="meituan.s1.77", request_id="r", cancelled_parcels=["meituan.s1.77/2"])
+    assert sends(bench.handle(gone, NOW)) == []
+    (upload,) = sends(bench.handle(ended(accept), NOW))
+    assert upload.body["parcel_id"] == "meituan.s1.77/1"
