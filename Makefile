@@ -7,6 +7,8 @@ BIN := $(VENV)/bin
 PACKAGES := contracts libs services deploy demo modelcheck simulation simulators loadtests
 WITH_STACK := set -a; . .ordo/local.env; set +a;
 PYTEST := $(BIN)/python -m pytest
+# A file stays together on one of as many processes as there are cores: what it sets up, it sets up once.
+SIDE_BY_SIDE := --numprocesses auto --dist loadfile
 
 .PHONY: help setup up down status logs demo check fmt lint types imports test test-fast test-postgres test-kafka test-system contracts invariants replay rebuild simulate simulators modelcheck exposure bench lossy chaos reset clean
 
@@ -64,10 +66,10 @@ imports: setup ## Check who imports whom
 test: setup test-fast test-postgres test-kafka test-system ## All four lanes
 
 test-fast: setup ## Decisions, contracts, streams in memory
-	@$(PYTEST) -m "not postgres and not kafka and not system"
+	@$(PYTEST) $(SIDE_BY_SIDE) -m "not postgres and not kafka and not system"
 
 test-postgres: setup ## Stores and handlers on a real Postgres
-	@$(PYTEST) -m "postgres and not kafka and not system"
+	@$(PYTEST) $(SIDE_BY_SIDE) -m "postgres and not kafka and not system"
 
 test-kafka: setup ## The stream on the mock broker and on a real Kafka
 	@$(PYTEST) -m "kafka and not system"

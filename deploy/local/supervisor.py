@@ -100,6 +100,7 @@ def _give_way(pid: int, niceness: int) -> None:
     if not niceness:
         return
     with contextlib.suppress(ProcessLookupError):
+        niceness = max(niceness, os.getpriority(os.PRIO_PROCESS, pid))
         os.setpriority(os.PRIO_PROCESS, pid, niceness)
     with contextlib.suppress(OSError):  # a system without such sharing has no such file
         Path(f"/proc/{pid}/autogroup").write_text(str(niceness), "ascii")
