@@ -37,9 +37,9 @@ class Capabilities:
     takes_stock_push: bool = False
     stock_push: Literal["set", "delta"] = "set"
     reads_stock: bool = False
-    # Where a platform states no limit this is our own pace: enough for 15 orders a second and their changes, and a
+    # Where a platform states no limit this is our own pace: enough for 30 orders a second and their changes, and a
     # platform that finds it too fast says so in its own words, which are waited out.
-    calls_per_second: int = 80
+    calls_per_second: int = 160
     # Access and persons
     signs_in: bool = False  # an operator authorises the shop in a browser
     token_lives_s: int | None = None

@@ -1,6 +1,7 @@
 """Asks a platform what changed, window by window without a gap, and closes each window as evidence."""
 
 import asyncio
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
@@ -17,6 +18,7 @@ from libs.stream.egress import Retry
 # How far a platform's clock may be behind ours.
 SKEW_S = 5
 SHORT_OVERLAP_S = 15
+BEARABLE_LEAST_S, BEARABLE_GROWS = 60.0, 1.25
 SECOND = timedelta(seconds=1)
 RETRY_FIRST_S = 1.0
 RETRY_LAST_S = 30.0
@@ -71,14 +73,21 @@ class Evidence(Protocol):
 
 
 def next_window(
-    covered_until: datetime, now: datetime, capabilities: Capabilities, overlap_s: float | None = None
+    covered_until: datetime,
+    now: datetime,
+    capabilities: Capabilities,
+    overlap_s: float | None = None,
+    bearable_s: float = math.inf,
 ) -> Window | None:
     """Return the next window: it begins an overlap early, ends before what the platform may not show yet, and keeps
-    to its limit; None when there is not a whole second to ask for."""
+    to its limit and to what is `bearable_s` now; None when there is not a whole second to ask for."""
     until = (now - timedelta(seconds=capabilities.pull_lag_s + SKEW_S)).replace(microsecond=0)
     overlap = timedelta(seconds=capabilities.pull_overlap_s if overlap_s is None else overlap_s)
-    if capabilities.pull_window_limit_s is not None:
-        limit = timedelta(seconds=capabilities.pull_window_limit_s)
+    limit_s = min(
+        bearable_s, math.inf if capabilities.pull_window_limit_s is None else capabilities.pull_window_limit_s
+    )
+    if limit_s < math.inf:
+        limit = timedelta(seconds=limit_s)
         overlap = min(overlap, limit / 2)
         until = min(until, (covered_until - overlap + limit).replace(microsecond=0))
     since = (covered_until - overlap).replace(microsecond=0)
@@ -110,6 +119,7 @@ class Puller:
         self._clock = clock
         self._interval_s = interval_s
         self._looked_back: dict[str, datetime] = {}
+        self._bearable_s: dict[str, float] = {}
 
     async def run(self, shop_id: str) -> None:
         """Pull a shop until cancelled or until it is gone or paused; failures are waited out and shown."""
@@ -145,9 +155,13 @@ class Puller:
         capabilities = line.channel.capabilities
         reached = await self._evidence.reached(line)
         began = self._clock()
-        window = next_window(reached.covered_until, began, capabilities, self._overlap_s(line, began))
+        bearable_s = self._bearable_s.get(line.shop_id, math.inf)
+        window = next_window(reached.covered_until, began, capabilities, self._overlap_s(line, began), bearable_s)
         if window is None:
             return False
+        # Until it closes this was too much at once: a token that ends within each pull must not stop them all.
+        length_s = (window.until - window.since).total_seconds()
+        self._bearable_s[line.shop_id] = max(length_s / 2, BEARABLE_LEAST_S)
         step = reached.step_number + 1
         listed: set[str] = set()
         asked_at = self._clock()
@@ -162,6 +176,8 @@ class Puller:
                 asked_at = self._clock()
         counted = await line.client.count(window) if capabilities.counts_orders else None
         closed = await self._evidence.close_pull(line, step, window, ended, len(listed), counted)
+        if closed:
+            self._bearable_s[line.shop_id] = max(bearable_s, length_s) * BEARABLE_GROWS
         if closed and window.since <= reached.covered_until - timedelta(seconds=capabilities.pull_overlap_s):
             self._looked_back[line.shop_id] = began
         later = window.until + timedelta(seconds=self._interval_s)

@@ -1,12 +1,13 @@
 """Calls out: paced, answered by what helps, repeated where that helps, and one shop's trouble stays its own."""
 
 import asyncio
+from contextlib import suppress
 from datetime import date
 
 import pytest
 
 from libs.channels.capabilities import Capabilities
-from libs.channels.channel import About, Cure, Document, Hint, Message, PlatformRefused, Token
+from libs.channels.channel import About, Cure, Document, Hint, Message, Page, PlatformRefused, Token
 from libs.channels.outward.fetching import Fetcher
 from libs.channels.outward.lines import WORDS_LIMIT_CHARACTERS, plain
 from libs.channels.outward.listening import listen
@@ -205,6 +206,29 @@ async def test_a_pull_that_fails_is_shown_and_made_again():
     what, why = evidence.said[1]
     assert (what, why.partition(" (")[0]) == ("trouble", "ValueError")
     assert "libs.channels.outward" in why, "where it was raised tells what its text may not"
+
+
+async def test_a_pull_that_is_too_much_at_once_is_made_in_pieces_that_grow_again():
+    lengths_s = []
+
+    class Short(FakeClient):
+        """Its token ends within any pull of more than half an hour."""
+
+        async def pages(self, about, window):
+            lengths_s.append((window.until - window.since).total_seconds())
+            if lengths_s[-1] > 1800:
+                raise PlatformRefused(Cure.REFRESH, "expired", "token")
+            yield Page(())
+
+    evidence = Kept()
+    found = line(client=Short(), able={"pulls_orders": True})
+    puller = Puller(FakeLines(found), evidence, lambda: at(14_400), 10)
+    for _ in range(40):
+        with suppress(PlatformRefused):
+            await puller.round(found)
+    assert evidence.covered == at(14_395)
+    assert lengths_s[:4] == [14_695, 7_347, 3_673, 1_836]
+    assert sum(length_s > 1800 for length_s in lengths_s) < 10, "most pulls close"
 
 
 async def test_messages_are_confirmed_after_they_are_kept_and_not_when_they_are_not():
