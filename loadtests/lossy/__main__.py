@@ -32,6 +32,7 @@ def parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--rate", type=float, default=100.0, help="orders in a second, over all six platforms")
     parser.add_argument("--seed", type=int, default=None, help="default: drawn, and printed")
     parser.add_argument("--outage-hours", type=float, default=4.0, help="simulated; 0: no outage")
+    parser.add_argument("--calm", action="store_true", help="nothing is lost, killed or away: how soon orders are here")
     parser.add_argument("--calls-per-token", type=int, default=1500, help="an access token dies after so many calls")
     parser.add_argument("--patience-s", type=float, default=240.0, help="before simulated time is moved at the end")
     parser.add_argument("--json", type=Path, default=BUILD / "lossy.json")
@@ -48,7 +49,10 @@ def main(arguments: list[str]) -> int:
         # A stack of ours must not be led to somebody's Kafka, Postgres or secrets.
         del os.environ[name]
     signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(FAILED))
-    wish = Wish(chosen.orders, chosen.rate, chosen.seed, chosen.outage_hours, chosen.calls_per_token, chosen.patience_s)
+    outage_hours = 0.0 if chosen.calm else chosen.outage_hours
+    wish = Wish(
+        chosen.orders, chosen.rate, chosen.seed, outage_hours, chosen.calls_per_token, chosen.patience_s, chosen.calm
+    )
     rig = Rig.make(wish.seed)
     say(f"seed {wish.seed}, {wish.orders} orders at {wish.rate:g}/s; the stack lives in {rig.layout.state}")
     try:

@@ -27,7 +27,9 @@ def faults_of(run: Lossy) -> dict[str, list[str]]:
         "not uploaded exactly once": truth.not_uploaded_once,
         "parked": happened.parked,
         "unwell": happened.unwell,
-        "nothing happened": [] if truth.booked and truth.checks and happened.kills else ["no orders, checks or kills"],
+        "nothing happened": []
+        if truth.booked and truth.checks and (happened.kills or run.wish.calm)
+        else ["no orders, checks or kills"],
     }
 
 
@@ -39,7 +41,8 @@ def as_json(run: Lossy) -> dict[str, Any]:
         "orders": wish.orders,
         "rate_per_s": wish.rate,
         "seed": wish.seed,
-        "outage_of": wish.outage_of,
+        "calm": wish.calm,
+        "outage_of": wish.outage_of if wish.outage_hours else "",
         "outage_hours": wish.outage_hours,
         "kills": happened.kills,
         "paid": len(truth.booked),
@@ -93,7 +96,7 @@ def show(run: Lossy, console: Console) -> None:
         cells = [row[key] for key in ("paid", "here", "shipped", "uploaded", "uploaded_again")]
         times = f"{_text(row['arrival_p50_s'])} / {_text(row['arrival_p99_s'])}"
         table.add_row(
-            name + (" (away)" if name == run.wish.outage_of else ""),
+            name + (" (away)" if name == figures["outage_of"] else ""),
             *[str(cell) for cell in cells],
             times,
             _text(row["upload_p99_s"]),

@@ -48,6 +48,7 @@ class Wish:
     outage_hours: float
     calls_per_token: int
     patience_s: float
+    calm: bool = False
 
     @property
     def outage_of(self) -> str:
@@ -117,13 +118,14 @@ class Lossy:
         async with asyncio.timeout(READY_LIMIT_S):
             while len(await self.operator.shops() or {}) < len(PLATFORMS):
                 await asyncio.sleep(CHECK_EVERY_S)
-        await self.doubles.dial("all", **LOSSES, token_expires_after_calls=self.wish.calls_per_token)
+        if not self.wish.calm:
+            await self.doubles.dial("all", **LOSSES, token_expires_after_calls=self.wish.calls_per_token)
 
     async def _buy(self) -> None:
         shops = [[platform, shop_of(platform)] for platform in PLATFORMS]
         crowd = {"rate_per_s": self.wish.rate, "count": self.wish.orders, "shops": shops, "seed": self.wish.seed}
         await self.doubles.control("POST", "/buyers", crowd | {"mix": MIX})
-        killer = asyncio.create_task(self._kill())
+        killer = asyncio.create_task(asyncio.sleep(0) if self.wish.calm else self._kill())
         try:
             await self._outage()
             while True:

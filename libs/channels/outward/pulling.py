@@ -18,6 +18,7 @@ from libs.stream.egress import Retry
 # How far a platform's clock may be behind ours.
 SKEW_S = 5
 SHORT_OVERLAP_S = 15
+LOOK_AHEAD = timedelta(minutes=1)
 BEARABLE_LEAST_S, BEARABLE_GROWS = 60.0, 1.25
 SECOND = timedelta(seconds=1)
 RETRY_FIRST_S = 1.0
@@ -147,6 +148,8 @@ class Puller:
         """Pull one window and read the day's numbers; returns whether more windows wait already."""
         capabilities = line.channel.capabilities
         behind = await self._pull(line) if capabilities.pulls_orders else False
+        if behind:
+            await self._look_ahead(line)
         if capabilities.numbers_days and not behind:
             await self._number(line)
         return behind
@@ -182,6 +185,17 @@ class Puller:
             self._looked_back[line.shop_id] = began
         later = window.until + timedelta(seconds=self._interval_s)
         return closed and next_window(later, ended, capabilities) is not None
+
+    async def _look_ahead(self, line: Line) -> None:
+        """Read the newest minute of a shop that catches up: no evidence, but who buys now need not wait for it."""
+        until = (self._clock() - timedelta(seconds=line.channel.capabilities.pull_lag_s + SKEW_S)).replace(
+            microsecond=0
+        )
+        window = Window(until - LOOK_AHEAD, until)
+        asked_at = self._clock()
+        async for page in line.client.pages(About.ORDER, window):
+            await self._evidence.page(line, About.ORDER, None, page, asked_at)
+            asked_at = self._clock()
 
     def _overlap_s(self, line: Line, now: datetime) -> float:
         """Look back far only twice per overlap: rows that a platform shows late are found, at a bearable price."""

@@ -163,8 +163,18 @@ async def test_a_round_walks_orders_and_refunds_counts_and_closes():
         ("page", "order", 1, ["1"]),
         ("page", "refund", None, ["r1"]),
         ("close", 1, 2, 2),
-    ]
+    ], "the newest minute had nothing"
     assert (client.calls[0][2].since, client.calls[0][2].until) == (at(-300), at(1500))
+
+
+async def test_who_catches_up_looks_at_the_newest_minute_too_and_that_is_no_evidence():
+    client = FakeClient(pages=[[[("1", NOW)]], [[("2", NOW)]]])
+    evidence = Kept()
+    found = line(client=client, able={"pulls_orders": True, "pull_window_limit_s": 1800, "pull_lag_s": 5})
+    assert await Puller(FakeLines(found), evidence, lambda: at(9010), 10).round(found)
+    assert evidence.said == [("page", "order", 1, ["1"]), ("close", 1, 1, None), ("page", "order", None, ["2"])]
+    assert [(call[2].since, call[2].until) for call in client.calls] == [(at(-300), at(1500)), (at(8940), at(9000))]
+    assert evidence.covered == at(1500)
 
 
 async def test_it_looks_back_far_only_now_and_then():
