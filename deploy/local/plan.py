@@ -13,7 +13,7 @@ from deploy.local.layout import HOST, ROOT, SERVICES, Layout, Ports
 SERVICE_GRACE_S, KAFKA_GRACE_S, POSTGRES_GRACE_S = 15.0, 25.0, 30.0
 STOP_SERVICES, STOP_KAFKA, STOP_POSTGRES = 0, 1, 2
 # Who only reads along lets those go first on whom an order waits.
-NICENESS = {"tower": 10, "notification": 5}
+NICENESS = {"tower": 5, "notification": 5}
 
 
 @dataclass(frozen=True)
