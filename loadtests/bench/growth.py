@@ -12,13 +12,12 @@ from typing import Any
 
 import asyncpg
 
-from deploy.local.health import ask_ready
 from deploy.local.layout import SERVICES
 from libs.testkit.client import Merchant
 from libs.testkit.embedded.postgres import start_postgres
 from loadtests.bench.history import LOAD_LIMIT_S, SEED, Pace, Rows, refusal
 from loadtests.bench.orders import goods
-from loadtests.bench.playing import DRAIN_LIMIT_S, NotDrained, define, play
+from loadtests.bench.playing import DRAIN_LIMIT_S, LOOK_EVERY_S, NotDrained, define, play, settled
 from loadtests.bench.rig import Rig, Say
 from loadtests.bench.scenarios import costs
 
@@ -27,7 +26,6 @@ WARM_UP_ORDERS, MEASURED_ORDERS, ROUNDS = 4_000, 8_000, 3
 FLAT_WITHIN = 1.10
 PARCELS_AT_ONCE = 24
 LOADERS = 2
-QUIET_LOOKS, LOOK_EVERY_S = 3, 0.5
 CHECKPOINT_LIMIT_S = 300.0
 # Autovacuum looks at a table again when a fifth of its rows died.
 VACUUM_SHARE = 0.2
@@ -201,19 +199,6 @@ async def ship(rig: Rig, prefix: str, orders: int) -> None:
                 raise NotDrained("buyers are still being told of their parcels")
             await asyncio.sleep(LOOK_EVERY_S)
     await settled(rig)
-
-
-async def settled(rig: Rig) -> None:
-    """Wait until no service has anything to read, several looks in a row."""
-    urls = [rig.ports.url_of(service) for service in SERVICES]
-    until = time.monotonic() + DRAIN_LIMIT_S
-    quiet = 0
-    while quiet < QUIET_LOOKS:
-        if time.monotonic() > until:
-            raise NotDrained("the services are still reading")
-        await asyncio.sleep(LOOK_EVERY_S)
-        found = [await asyncio.to_thread(ask_ready, url) for url in urls]
-        quiet = quiet + 1 if all(each.ready and each.lag_records == 0 for each in found) else 0
 
 
 async def measured(rig: Rig, stored: int) -> dict[str, Any]:

@@ -10,7 +10,8 @@ from typing import Any
 
 import asyncpg
 
-from deploy.local.layout import ROOT
+from deploy.local.health import ask_ready
+from deploy.local.layout import ROOT, SERVICES
 from libs.testkit.client import Merchant
 from loadtests.bench.orders import UNITS_PER_SKU, sku_facts
 from loadtests.bench.rig import Rig
@@ -18,6 +19,7 @@ from loadtests.bench.rig import Rig
 DEFINE_AT_ONCE = 16
 RECEIPT_ITEMS = 500
 POLL_S = 0.1
+QUIET_LOOKS, LOOK_EVERY_S = 3, 0.5
 DRAIN_LIMIT_S = 300.0
 
 
@@ -98,3 +100,16 @@ async def play(rig: Rig, prefix: str, orders: int, *more: str) -> Played:
         return Played(said, time.time())
     finally:
         await connection.close()
+
+
+async def settled(rig: Rig) -> None:
+    """Wait until no service has anything to read, several looks in a row."""
+    urls = [rig.ports.url_of(service) for service in SERVICES]
+    until = time.monotonic() + DRAIN_LIMIT_S
+    quiet = 0
+    while quiet < QUIET_LOOKS:
+        if time.monotonic() > until:
+            raise NotDrained("the services are still reading")
+        await asyncio.sleep(LOOK_EVERY_S)
+        found = [await asyncio.to_thread(ask_ready, url) for url in urls]
+        quiet = quiet + 1 if all(each.ready and each.lag_records == 0 for each in found) else 0

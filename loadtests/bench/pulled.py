@@ -8,10 +8,12 @@ from typing import Any
 import asyncpg
 
 from demo.doubles import Doubles, doubles
+from libs.channels.douyin import CHANNEL
+from libs.channels.outward.pulling import SKEW_S
 from libs.runtime.clock import utc_now
 from libs.testkit.client import Merchant
 from loadtests.bench.orders import UNITS_PER_SKU, goods
-from loadtests.bench.playing import DRAIN_LIMIT_S, POLL_S, NotDrained, Played
+from loadtests.bench.playing import DRAIN_LIMIT_S, POLL_S, NotDrained, Played, settled
 from loadtests.bench.rig import Rig, family_cpu_ms
 from loadtests.bench.scenarios import costs
 
@@ -35,11 +37,15 @@ async def pulled(rig: Rig, orders: int) -> dict[str, Any]:
             since = utc_now()
             opened = await _open(platform)
             await _place(platform, orders)
+            # A list is asked for what is older than its lag, and it is not the lag that is timed.
+            await asyncio.sleep(CHANNEL.capabilities.pull_lag_s + SKEW_S)
             before, double_before = rig.cpu_ms(), family_cpu_ms(platform.pid)
             began = time.time()
             await _connect(merchant, platform, opened, since)
             await _drained(connection, orders)
-            played = Played({"began": began, "cpu_ms": family_cpu_ms(platform.pid) - double_before}, time.time())
+            ended = time.time()
+            await settled(rig)
+            played = Played({"began": began, "cpu_ms": family_cpu_ms(platform.pid) - double_before}, ended)
             found = costs(rig, before, played, orders)
             await _tell(merchant, "bench-pause", {"channel": PLATFORM, "paused": True})
     finally:

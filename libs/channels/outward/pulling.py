@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
@@ -19,6 +20,7 @@ from libs.stream.egress import Retry
 SKEW_S = 5
 SHORT_OVERLAP_S = 15
 LOOK_AHEAD = timedelta(minutes=1)
+PAGES_TAKEN_AT_ONCE_LIMIT = 3
 BEARABLE_LEAST_S, BEARABLE_GROWS = 60.0, 1.25
 SECOND = timedelta(seconds=1)
 RETRY_FIRST_S = 1.0
@@ -166,17 +168,10 @@ class Puller:
         length_s = (window.until - window.since).total_seconds()
         self._bearable_s[line.shop_id] = max(length_s / 2, BEARABLE_LEAST_S)
         step = reached.step_number + 1
-        listed: set[str] = set()
-        asked_at = self._clock()
-        async for page in line.client.pages(About.ORDER, window):
-            listed.update(subject_id for subject_id, _ in page.subjects)
-            await self._evidence.page(line, About.ORDER, step, page, asked_at)
-            asked_at = self._clock()
+        listed = await self._walk(line, About.ORDER, step, window)
         ended = self._clock()
         if capabilities.pulls_refunds:
-            async for page in line.client.pages(About.REFUND, window):
-                await self._evidence.page(line, About.REFUND, None, page, asked_at)
-                asked_at = self._clock()
+            await self._walk(line, About.REFUND, None, window)
         counted = await line.client.count(window) if capabilities.counts_orders else None
         closed = await self._evidence.close_pull(line, step, window, ended, len(listed), counted)
         if closed:
@@ -191,11 +186,27 @@ class Puller:
         until = (self._clock() - timedelta(seconds=line.channel.capabilities.pull_lag_s + SKEW_S)).replace(
             microsecond=0
         )
-        window = Window(until - LOOK_AHEAD, until)
+        await self._walk(line, About.ORDER, None, Window(until - LOOK_AHEAD, until))
+
+    async def _walk(self, line: Line, about: About, step: int | None, window: Window) -> set[str]:
+        """Take in a window's pages, and ask for the next while those before become durable; returns what it lists."""
+        listed: set[str] = set()
+        taking: deque[asyncio.Task[None]] = deque()
         asked_at = self._clock()
-        async for page in line.client.pages(About.ORDER, window):
-            await self._evidence.page(line, About.ORDER, None, page, asked_at)
-            asked_at = self._clock()
+        try:
+            async for page in line.client.pages(about, window):
+                listed.update(subject_id for subject_id, _ in page.subjects)
+                taking.append(asyncio.create_task(self._evidence.page(line, about, step, page, asked_at)))
+                if len(taking) > PAGES_TAKEN_AT_ONCE_LIMIT:
+                    await taking.popleft()
+                asked_at = self._clock()
+            while taking:
+                await taking.popleft()
+        finally:
+            for task in taking:
+                task.cancel()
+            await asyncio.gather(*taking, return_exceptions=True)
+        return listed
 
     def _overlap_s(self, line: Line, now: datetime) -> float:
         """Look back far only twice per overlap: rows that a platform shows late are found, at a bearable price."""

@@ -218,6 +218,33 @@ async def test_a_pull_that_fails_is_shown_and_made_again():
     assert "libs.channels.outward" in why, "where it was raised tells what its text may not"
 
 
+async def test_pages_are_asked_for_while_those_before_become_durable_and_nothing_closes_sooner():
+    durable = asyncio.Event()
+
+    class Slow(Kept):
+        async def page(self, line, about, step, page, asked_at):
+            await durable.wait()
+            await super().page(line, about, step, page, asked_at)
+
+    asked = []
+
+    class Listing(FakeClient):
+        async def pages(self, about, window):
+            for number in ("1", "2", "3", "4", "5"):
+                asked.append(number)
+                yield Page(((number, NOW),))
+
+    evidence = Slow()
+    found = line(client=Listing(), able={"pulls_orders": True})
+    pull = asyncio.create_task(Puller(FakeLines(found), evidence, lambda: at(60), 10).round(found))
+    await until(lambda: asked == ["1", "2", "3", "4"])
+    assert evidence.said == [], "a few at once, and no more"
+    durable.set()
+    await pull
+    assert evidence.said[-1] == ("close", 1, 5, None)
+    assert [ids for what, _, _, ids in evidence.said[:-1]] == [["1"], ["2"], ["3"], ["4"], ["5"]]
+
+
 async def test_a_pull_that_is_too_much_at_once_is_made_in_pieces_that_grow_again():
     lengths_s = []
 
