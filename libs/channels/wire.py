@@ -9,7 +9,7 @@ import httpx
 import msgspec
 
 from libs.channels.channel import Cure, PlatformRefused
-from libs.channels.outward.pacing import PacedClient
+from libs.channels.pacing import PacedClient
 
 CONNECT_TIMEOUT_S = 3.0
 ANSWER_TIMEOUT_S = 8.0

@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from libs.channels.channel import Access, PlatformRefused
-from libs.channels.outward.pacing import Bucket, PacedClient
+from libs.channels.pacing import Bucket, PacedClient
 from libs.channels.registry import CHANNELS
 from libs.channels.values import wall_clock
 from libs.channels.wire import call

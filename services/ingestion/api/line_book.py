@@ -10,7 +10,7 @@ import msgspec
 from libs.channels import registry
 from libs.channels.channel import Access, Token
 from libs.channels.outward.lines import Line
-from libs.channels.outward.pacing import paced_client
+from libs.channels.pacing import paced_client
 from libs.decide import Reply
 from libs.runtime.service import Parts
 from services.ingestion import store

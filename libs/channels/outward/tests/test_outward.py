@@ -11,11 +11,11 @@ from libs.channels.channel import About, Cure, Document, Hint, Message, Page, Pl
 from libs.channels.outward.fetching import Fetcher
 from libs.channels.outward.lines import WORDS_LIMIT_CHARACTERS, plain
 from libs.channels.outward.listening import listen
-from libs.channels.outward.pacing import Bucket
 from libs.channels.outward.pulling import Puller, Reached, counted_to, days_between, next_window
 from libs.channels.outward.refreshing import NOT_SIGNED_IN, Refresher, is_due
 from libs.channels.outward.tending import tend
 from libs.channels.outward.tests.doubles import ABLE, NOW, FakeClient, FakeLines, at, line
+from libs.channels.pacing import Bucket
 from libs.decide import Send
 from libs.stream.desk import NotServing, Overloaded
 from libs.stream.egress import Refused, Retry
