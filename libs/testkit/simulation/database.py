@@ -105,16 +105,17 @@ class SimJournal(MemoryJournal):
                 self._unlock()
             raise JournalAway("the database does not answer")
 
-    async def _lock(self, table: type[Row], keys: Sequence[Key]) -> None:
+    async def _locked(self, table: type[Row], keys: Sequence[Key]) -> Sequence[Key]:
+        """Lock rows one by one; returns those that were there when the statement began: it sees no others."""
         locks = self.database.locks
         if locks is None:
-            return
-        for key in keys:
-            if key not in self.stored.rows.get(table, {}):
-                continue  # a row that is not there cannot be locked
+            return keys
+        seen = [key for key in keys if key in self.stored.rows.get(table, {})]
+        for key in seen:
             await asyncio.sleep(self._world.short())
             await self.process.gate()
             await locks.take(self, table, key)
+        return seen
 
     def _unlock(self) -> None:
         if self.database.locks is not None:
@@ -170,9 +171,8 @@ class SimJournal(MemoryJournal):
     async def load(self, wanted: Mapping[type[Row], Collection[Key]]) -> dict[type[Row], list[Row]]:
         """Return rows, locked where shards share them."""
         await self._call()
-        for table, keys in wanted.items():
-            await self._lock(table, self.lock_order(keys))
-        found = await super().load(wanted)
+        seen = {table: await self._locked(table, self.lock_order(keys)) for table, keys in wanted.items()}
+        found = await super().load(seen)
         self.process.crash_point("after load")
         return found
 
