@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import json
+import os
 import re
 import sys
 import time
@@ -64,21 +65,26 @@ async def bare(rig: Rig, before: dict[str, Any], orders: int) -> dict[str, Any]:
 
 
 async def rebuild(rig: Rig) -> dict[str, Any]:
-    """Rebuild every service's schema beside the live one; returns events a second."""
-    events, seconds, each = 0, 0.0, {}
-    for service in SERVICES:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "services", "rebuild", service,
-            stdout=asyncio.subprocess.PIPE, cwd=ROOT, env=rig.env,
-        )  # fmt: skip
-        out, _ = await process.communicate()
+    """Rebuild all schemas beside the live ones, as many at once as there are cores; returns events a second in all."""
+    gate = asyncio.Semaphore(os.cpu_count() or 1)
+
+    async def one(service: str) -> tuple[int, float]:
+        async with gate:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "services", "rebuild", service,
+                stdout=asyncio.subprocess.PIPE, cwd=ROOT, env=rig.env,
+            )  # fmt: skip
+            out, _ = await process.communicate()
         found = re.search(r"([\d,]+) inputs? in ([\d.]+) s", out.decode())
         if process.returncode or found is None:
             raise RuntimeError(f"the rebuild of {service} failed: {out.decode()[-400:]}")
-        count, took = int(found[1].replace(",", "")), float(found[2])
-        events, seconds = events + count, seconds + took
-        each[service] = round(count / took) if took else 0
-    return {"events_per_s": round(events / seconds), "by_service": each}
+        return int(found[1].replace(",", "")), float(found[2])
+
+    began = time.monotonic()
+    each = await asyncio.gather(*[one(service) for service in SERVICES])
+    seconds = time.monotonic() - began
+    rates = {service: round(count / took) if took else 0 for service, (count, took) in zip(SERVICES, each, strict=True)}
+    return {"events_per_s": round(sum(count for count, _ in each) / seconds), "by_service": rates}
 
 
 async def bench(rig: Rig, sizes: scenarios.Sizes, found: dict[str, Any]) -> None:
