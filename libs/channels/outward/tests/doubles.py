@@ -1,5 +1,6 @@
 """A platform, its client and its lines in memory, for tests of what speaks to platforms."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 
 from libs.channels.capabilities import Capabilities
@@ -82,3 +83,9 @@ def line(shop_id="s1", client=None, *, token="old", refresh_token="r", able=(), 
     channel = Channel(capabilities=capabilities, client=None, receive=None, heard=lambda document: [])
     access = Access(shop_id=shop_id, access_token=token, refresh_token=refresh_token)
     return Line(shop_id, "fake", channel, access, client or FakeClient(), **more)
+
+
+async def ended(task):
+    """End a task that would run for ever."""
+    task.cancel()
+    await asyncio.wait([task])
