@@ -8,6 +8,7 @@ from structlog.testing import capture_logs
 
 from libs.stream.causes import causes
 from libs.stream.companions import Companion, accompany
+from libs.testkit.waiting import until
 
 
 async def test_one_that_fails_is_started_again_and_one_that_is_cancelled_is_not() -> None:
@@ -45,9 +46,7 @@ async def test_the_log_calls_it_by_its_name_and_tells_every_cause() -> None:
 
     with capture_logs() as told:
         task = asyncio.create_task(accompany("test", Companion("listener", partial(listens), "t1")))
-        async with asyncio.timeout(5):
-            while not told:
-                await asyncio.sleep(0.001)
+        await until(lambda: told)
         task.cancel()
         await asyncio.wait([task])
     assert (told[0]["service"], told[0]["companion"], told[0]["shop_id"]) == ("test", "listener", "t1")

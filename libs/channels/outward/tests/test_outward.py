@@ -147,7 +147,7 @@ async def test_one_refresh_at_a_time_and_what_it_gave_is_kept():
     refresher = Refresher(FakeLines(line(client=client, able=LIVES, token_refused_at=NOW)), keep, lambda: NOW)
     for _ in range(3):
         await refresher.round()
-        await asyncio.sleep(0)
+        await until(lambda: client.calls)
     gate.set()
     await refresher.settled()
     assert (kept, client.calls) == ([("s1", "newer")], [("refresh",)])
