@@ -3,6 +3,7 @@
 import base64
 import os
 import time
+import zlib
 from typing import Any
 
 import asyncpg
@@ -14,7 +15,10 @@ KEY_BYTES = 32
 KEYS_LIMIT = 5_000
 KEY_AGE_LIMIT_S = 300.0
 CALL_TIMEOUT_S = 5.0
-_MARK = "v1"
+DEFLATE_FROM_BYTES = 512
+# What is long is deflated before it is sealed: nothing shrinks afterwards, and it is stored more than once.
+_AS_IT_IS, _DEFLATED = "v1", "v2"
+_FASTEST = 1
 
 SCHEMA = """
 SELECT pg_advisory_xact_lock(hashtext('ordo vault'));
@@ -34,6 +38,11 @@ class Forgotten(Exception):
 
 class VaultAway(Exception):
     """The key table did not answer: try again."""
+
+
+def _bound_to(mark: str, key_id: str) -> bytes:
+    """Return what a sealed text is bound to: its key, and how it is to be read where that is not as it is."""
+    return (key_id if mark == _AS_IT_IS else f"{mark}.{key_id}").encode()
 
 
 class Vault:
@@ -66,15 +75,18 @@ class Vault:
         """Seal `plaintext` under the data key of `shop_id` and `month` (YYYY-MM), made at its first use."""
         key_id = base64.urlsafe_b64encode(f"{shop_id}/{month}".encode()).decode().rstrip("=")
         key = self._fresh(key_id) or await self._key(key_id, make=True)
+        mark = _AS_IT_IS if len(plaintext) < DEFLATE_FROM_BYTES else _DEFLATED
+        if mark == _DEFLATED:
+            plaintext = zlib.compress(plaintext, _FASTEST)
         nonce = os.urandom(NONCE_BYTES)
-        sealed = key.encrypt(nonce, plaintext, key_id.encode())
-        return f"{_MARK}.{key_id}.{base64.b64encode(nonce + sealed).decode()}"
+        sealed = key.encrypt(nonce, plaintext, _bound_to(mark, key_id))
+        return f"{mark}.{key_id}.{base64.b64encode(nonce + sealed).decode()}"
 
     async def open(self, sealed: str) -> bytes:
         """Open what `seal` returned; raises Forgotten when its data key is gone or the text was changed."""
         mark, _, rest = sealed.partition(".")
         key_id, _, body = rest.partition(".")
-        if mark != _MARK or not body:
+        if mark not in (_AS_IT_IS, _DEFLATED) or not body:
             raise Forgotten("not a sealed text")
         try:
             raw = base64.b64decode(body, validate=True)
@@ -83,9 +95,10 @@ class Vault:
             raise Forgotten("not a sealed text") from error
         key = self._fresh(key_id) or await self._key(key_id, make=False)
         try:
-            return key.decrypt(raw[:NONCE_BYTES], raw[NONCE_BYTES:], key_id.encode())
+            opened = key.decrypt(raw[:NONCE_BYTES], raw[NONCE_BYTES:], _bound_to(mark, key_id))
         except InvalidTag as error:
             raise Forgotten("the sealed text was changed, or its key was") from error
+        return zlib.decompress(opened) if mark == _DEFLATED else opened
 
     async def destroy(self, shop_id: str, month: str) -> bool:
         """Destroy a data key: everything sealed under it is unreadable from now on, wherever it lies."""

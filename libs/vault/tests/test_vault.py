@@ -69,6 +69,20 @@ async def test_sealed_text_opens_again(vault: DictVault, size: int) -> None:
     assert await vault.seal("demo", "2026-11", plain) != sealed, "a fresh nonce each time"
 
 
+async def test_a_long_text_shrinks_before_it_is_sealed(vault: DictVault) -> None:
+    plain = ("一件衣服，" * 500).encode()
+    sealed = await vault.seal("demo", "2026-11", plain)
+    assert len(sealed) < len(plain) / 10
+    assert await vault.open(sealed) == plain
+
+
+@pytest.mark.parametrize("plain", [b"short", b"long " * 500])
+async def test_how_a_text_is_to_be_read_cannot_be_changed(vault: DictVault, plain: bytes) -> None:
+    mark, _, rest = (await vault.seal("demo", "2026-11", plain)).partition(".")
+    with pytest.raises(Forgotten, match="was changed"):
+        await vault.open(f"{'v1' if mark == 'v2' else 'v2'}.{rest}")
+
+
 async def test_one_data_key_per_shop_and_month(vault: DictVault) -> None:
     for shop, month in (("demo", "2026-11"), ("demo", "2026-12"), ("other", "2026-11"), ("demo", "2026-11")):
         await vault.seal(shop, month, CLEAR)

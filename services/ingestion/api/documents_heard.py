@@ -24,9 +24,7 @@ async def heard(edge: Edge, line: Line, document: Document, request_id: str) -> 
     field, reason = "", ""
     try:
         messages = line.channel.heard(document)
-        said = [
-            await edge.command_of_platform(line.name, line.shop_id, each, raw_sealed, request_id) for each in messages
-        ]
+        said = [await edge.command_of_platform(line.name, line.shop_id, each, request_id) for each in messages]
         return DocumentHeard(
             about=about, subject_id=subject_id, modified_at=document.modified_at, said=said, raw_sealed=raw_sealed
         )

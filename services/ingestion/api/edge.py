@@ -35,13 +35,13 @@ class Edge:
         return await self._order(CHANNEL, shop_id, message, raw_sealed, request_id)
 
     async def command_of_platform(
-        self, channel: str, shop_id: str, message: Order | Cancellation | Refund, raw_sealed: str, request_id: str
+        self, channel: str, shop_id: str, message: Order | Cancellation | Refund, request_id: str
     ) -> PlaceOrder | CancelOrder | RequestRefund:
-        """Return the command for one thing that a platform's document says; the document is sealed already."""
+        """Return the command for one thing that a platform's document says; the document itself is sealed once."""
         if isinstance(message, Order):
-            return await self._order(channel, shop_id, message, raw_sealed, request_id)
+            return await self._order(channel, shop_id, message, "", request_id)
         if isinstance(message, Cancellation):
-            return self._cancellation(channel, shop_id, message, raw_sealed, request_id)
+            return self._cancellation(channel, shop_id, message, "", request_id)
         return RequestRefund(
             order_id=mapping.order_id_of(channel, shop_id, message.platform_order_id),
             refund_id=message.refund_id,

@@ -83,8 +83,12 @@ class Incoming:
         return Reached(progress.covered_until, progress.step_number, progress.days, since)
 
     async def page(self, line: Line, about: About, step: int | None, page: Page, asked_at: datetime) -> None:
-        """Take in a page of a pull."""
+        """Take in a page of a pull; what is known already, as windows overlap, is not read and sealed again."""
         check_ids([subject_id for subject_id, _ in page.subjects])
+        async with self._parts.reads() as reads:
+            changes = dict(page.subjects)
+            known = await store.known_subjects(reads, line.shop_id, about.value, changes, bounds=page.bounds)
+        fresh = [document for document in page.documents if document.subject_id not in known]
         command = HearPage(
             shop_id=line.shop_id,
             channel=line.name,
@@ -94,7 +98,7 @@ class Incoming:
                 Listed(subject_id=subject_id, modified_at=changed, bound=page.bounds)
                 for subject_id, changed in page.subjects
             ],
-            documents=await all_heard(self._edge, line, page.documents, asked_at),
+            documents=await all_heard(self._edge, line, fresh, asked_at),
             read_at=asked_at,
         )
         await self._submit(command, self._once(line, "page"))

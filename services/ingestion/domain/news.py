@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
+from msgspec.structs import replace
+
 from contracts.orders import OrderPlaced, RefundRequested
 from libs.decide import Delivered, Output, Reply, Send, State, problem
 from services.ingestion.domain.orders import deliver
@@ -235,7 +237,10 @@ def _take(
     outputs: list[Output] = []
     waits = False
     for each in document.said:
-        said, reply = refund(each, state, now) if isinstance(each, RequestRefund) else deliver(each, state, now)
+        if isinstance(each, RequestRefund):
+            said, reply = refund(each, state, now)
+        else:
+            said, reply = deliver(replace(each, raw_sealed=document.raw_sealed), state, now)
         outputs += said
         waits = waits or reply.body.get("status") == WAITS
     if not waits:

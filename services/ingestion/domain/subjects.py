@@ -77,7 +77,10 @@ class HintHeard(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class DocumentHeard(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A document in our words, or why it could not be said in them. The words are sealed where they name persons."""
+    """A document in our words, or why it could not be said in them. The words are sealed where they name persons.
+
+    The document itself is here alone, not in each thing that is `said` in it.
+    """
 
     about: str
     subject_id: str

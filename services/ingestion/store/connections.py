@@ -1,5 +1,6 @@
 """The tables of shops on platforms and of what they told, and the reads the API and the companions make of them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -197,6 +198,15 @@ async def progress_of(reads: AsyncConnection, shop_id: str) -> domain.Progress |
     """Return how far one shop's orders are known."""
     row = (await reads.execute(select(progress).where(progress.c.shop_id == shop_id))).one_or_none()
     return None if row is None else _progress(dict(row._mapping))
+
+
+async def known_subjects(
+    reads: AsyncConnection, shop_id: str, about: str, changes: Mapping[str, datetime], *, bounds: bool
+) -> set[str]:
+    """Return which of these orders or refunds were read as of their change already; what is known stays known."""
+    of_page = and_(subject.c.shop_id == shop_id, subject.c.about == about, subject.c.subject_id.in_(changes))
+    found = [domain.Subject(**row) for row in (await reads.execute(select(subject).where(of_page))).mappings()]
+    return {each.subject_id for each in found if domain.is_known(each, changes[each.subject_id], bounds)}
 
 
 async def watched(reads: AsyncConnection, limit: int, cursor: str | None = None) -> list[Watched]:

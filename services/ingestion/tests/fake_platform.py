@@ -52,6 +52,7 @@ class FakePlatform:
     fetched: list = field(default_factory=list)
     refreshes: int = 0
     hides: set = field(default_factory=set)
+    lists_documents: bool = False
 
     def change(self, number, **what):
         now = utc_now()
@@ -143,7 +144,9 @@ class FakeClient:
         self._check()
         held = self.platform.orders if about is About.ORDER else self.platform.refunds
         found = [(n, o["modified"]) for n, o in held.items() if window.since <= o["modified"] < window.until]
-        yield Page(subjects=tuple(each for each in found if each[0] not in self.platform.hides))
+        shown = tuple(each for each in found if each[0] not in self.platform.hides)
+        whole = [self.document_of(about, number) for number, _ in shown] if self.platform.lists_documents else []
+        yield Page(subjects=shown, documents=tuple(whole))
 
     async def count(self, window):
         return sum(window.since <= o["modified"] < window.until for o in self.platform.orders.values())
@@ -151,6 +154,9 @@ class FakeClient:
     async def document(self, about, subject_id):
         self._check()
         self.platform.fetched.append(subject_id)
+        return self.document_of(about, subject_id)
+
+    def document_of(self, about, subject_id):
         held = self.platform.orders if about is About.ORDER else self.platform.refunds
         if subject_id not in held:
             raise PlatformRefused(Cure.GIVE_UP, "trade-not-exist", "no such trade")

@@ -164,6 +164,27 @@ async def test_what_no_push_told_is_pulled_and_the_watermark_follows(stack, plat
     await published(stack, 2)
 
 
+async def test_documents_that_come_in_pages_are_kept_once_however_often_they_are_listed(stack, platform, database):
+    platform.lists_documents = True
+    await put(stack, access=ACCESS, orders_since=(utc_now() - timedelta(minutes=5)).isoformat())
+    platform.change("1", order={"note": "请放门口"})
+    await published(stack, 1)
+
+    async def listed():
+        told = await rows(database, "SELECT body FROM command_log WHERE kind = 'HearPage'")
+        pages = [page for page in (json.loads(each["body"]) for each in told) if page.get("listed")]
+        return pages if len(pages) > 3 else None
+
+    pages = await until(listed, LIMIT_S, POLL_S)
+    kept = [document for page in pages for document in page.get("documents", [])]
+    said = [each for document in kept for each in document["said"]]
+    assert platform.fetched == []
+    assert 1 <= len(kept) < len(pages), "it is known as soon as the second of its change is over"
+    assert [each["raw_sealed"] for each in said] == [""] * len(said), "the document is there once, not in what it says"
+    [intake] = await rows(database, "SELECT raw_sealed FROM intake")
+    assert json.loads(await stack.parts.vault.open(intake["raw_sealed"]))["order"]["note"] == "请放门口"
+
+
 async def test_a_poison_document_waits_for_an_operator_alone(stack, platform):
     await put(stack, access=ACCESS)
     platform.change("1", poison=True)
