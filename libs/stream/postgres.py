@@ -1,4 +1,4 @@
-"""The journal on Postgres: COPY and unnest under one connection, so that a batch costs a handful of round trips."""
+"""The journal on Postgres: COPY and arrays under one connection, so that a batch costs a handful of round trips."""
 
 import asyncio
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
@@ -73,7 +73,13 @@ class PostgresJournal:
     async def _main(self) -> Any:
         if self._connection is None or self._connection.is_closed():
             self._transaction = None
-            self._connection = await connect(self._dsn, self._schema)
+            connection = await connect(self._dsn, self._schema)
+            try:
+                await connection.execute(";".join(codec.row_type() for codec in self._codecs.values() if codec.key))
+            except BaseException:
+                connection.terminate()
+                raise
+            self._connection = connection
         return self._connection
 
     def _away(self, error: BaseException) -> JournalAway:

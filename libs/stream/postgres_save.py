@@ -1,4 +1,4 @@
-"""How a decided batch is written: COPY for what is new, unnest for what changed, in the caller's transaction."""
+"""How a decided batch is written: COPY for what is new, one array for what changed, in the caller's transaction."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -21,8 +21,7 @@ async def save_rows(connection: Any, changes: Changes, codecs: Mapping[type[Row]
         await connection.execute(codecs[row_type].delete(), *map(list, columns))
     for row_type, rows in state.updates():
         codec = codecs[row_type]
-        columns = list(zip(*[codec.values(row) for row in rows], strict=True))
-        await connection.execute(codec.update(), *map(list, columns))
+        await connection.execute(codec.update(), [codec.values(row) for row in rows])
     for row_type, rows in state.inserts():
         codec = codecs[row_type]
         records = [codec.values(row) for row in rows]
