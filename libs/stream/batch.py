@@ -44,8 +44,7 @@ class Poisoned(Exception):
         self.error = error[:ERROR_TEXT_LIMIT]
 
 
-@dataclass(slots=True)
-class Input:
+class Input(msgspec.Struct):
     """One thing to decide. Without a `message` it only moves positions; with a `park` reason it is set aside."""
 
     key: str

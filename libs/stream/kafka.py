@@ -13,7 +13,8 @@ from libs.stream.log import FetchFailed, Outgoing, Place, PositionLost, PublishF
 FETCH_MAX_BYTES = 8 * 1024 * 1024
 PARTITION_FETCH_MAX_BYTES = 1024 * 1024
 BATCH_MAX_BYTES = 1024 * 1024
-FETCH_WAIT_MS = 500
+# A record ends the wait at once; each reader that waited in vain asks again, which is most of what an idle stack does.
+FETCH_WAIT_MS = 1_000
 REQUEST_TIMEOUT_MS = 10_000
 METADATA_AGE_MS = 300_000
 CALL_TIMEOUT_S = 15.0
@@ -48,28 +49,23 @@ async def _end(client: Any, limit_s: float) -> None:
 
 
 class KafkaLog:
-    """One client of a cluster: a consumer with assigned partitions and an idempotent producer.
+    """One client of a cluster: a consumer that reads, one that only asks how far the log goes, an idempotent producer.
 
-    The producer is thrown away after any failed send (aiokafka issue 1017: it can fail for good afterwards), the
-    consumer after any failed fetch. Neither loses anything: positions and unsent records are durable elsewhere.
+    The broker answers a connection's requests one after the other: a question would wait until the fetch before it
+    brings something. The producer is thrown away after any failed send (aiokafka issue 1017: it can fail for good
+    afterwards), a consumer after any failure. None of it loses anything: positions and unsent records are durable
+    elsewhere.
     """
 
     def __init__(self, bootstrap: str, client_id: str) -> None:
         self._bootstrap = bootstrap
         self._client_id = client_id
-        self._consumer: Any = None
-        self._consumer_lock = asyncio.Lock()
-        # The consumer that was told what to read: any other one would read nothing, and never say so.
-        self._assigned: Any = None
+        self._reader: Any = None
+        self._asker: Any = None
+        self._asker_lock = asyncio.Lock()
         self._producer: Any = None
 
-    async def _reader(self) -> Any:
-        async with self._consumer_lock:
-            if self._consumer is None:
-                self._consumer = await self._new_reader()
-            return self._consumer
-
-    async def _new_reader(self) -> Any:
+    async def _new_consumer(self) -> Any:
         consumer = AIOKafkaConsumer(
             bootstrap_servers=self._bootstrap,
             client_id=self._client_id,
@@ -93,33 +89,45 @@ class KafkaLog:
             raise
         return consumer
 
-    async def _drop_reader(self, consumer: Any) -> None:
+    async def _asking(self) -> Any:
+        async with self._asker_lock:
+            if self._asker is None:
+                self._asker = await self._new_consumer()
+            return self._asker
+
+    async def _drop(self, consumer: Any) -> None:
         """Throw a consumer away, once; whoever made a new one in the meantime keeps it."""
-        if consumer is not None and consumer is self._consumer:
-            self._consumer = None
-            await _end(consumer, STOP_TIMEOUT_S)
+        if consumer is None:
+            return
+        if consumer is self._reader:
+            self._reader = None
+        elif consumer is self._asker:
+            self._asker = None
+        else:
+            return
+        await _end(consumer, STOP_TIMEOUT_S)
 
     async def _asked(self, method: str, *arguments: Any) -> Any:
-        reader = None
+        asker = None
         try:
             with _no_strays(FetchFailed):
                 async with asyncio.timeout(CALL_TIMEOUT_S):
-                    reader = await self._reader()
-                    return await getattr(reader, method)(*arguments)
+                    asker = await self._asking()
+                    return await getattr(asker, method)(*arguments)
         except (KafkaError, ConsumerStoppedError, OSError, TimeoutError) as error:
-            await self._drop_reader(reader)
+            await self._drop(asker)
             raise FetchFailed(f"{method}: {error!r}") from error
 
     async def partitions(self, topic: str) -> int:
         """Return how many partitions a topic has; raises FetchFailed while it does not exist."""
-        reader = await self._reader()
+        asker = await self._asking()
         try:
             with _no_strays(FetchFailed):
                 async with asyncio.timeout(CALL_TIMEOUT_S):
-                    await reader._client._wait_on_metadata(topic)  # aiokafka has no public call that asks for one topic
+                    await asker._client._wait_on_metadata(topic)  # aiokafka has no public call that asks for one topic
         except (KafkaError, OSError, TimeoutError) as error:
             raise FetchFailed(f"no topic {topic}: {error!r}") from error
-        found = reader.partitions_for_topic(topic)
+        found = asker.partitions_for_topic(topic)
         if not found:
             raise FetchFailed(f"no topic {topic}")
         return len(found)
@@ -138,8 +146,6 @@ class KafkaLog:
 
     async def read_from(self, positions: Mapping[Place, int]) -> None:
         """Read these places from these offsets on; raises PositionLost if the log ends before one of them."""
-        reader = await self._reader()
-        reader.assign([TopicPartition(*place) for place in positions])
         ends = await self.ends(list(positions))
         starts = await self.beginnings(list(positions)) if positions else {}
         for place, offset in positions.items():
@@ -147,17 +153,19 @@ class KafkaLog:
                 raise PositionLost(
                     f"{place[0]}/{place[1]} holds {starts[place]} to {ends[place]}, but {offset} is next"
                 )
+        reader = self._reader or await self._new_consumer()
+        reader.assign([TopicPartition(*place) for place in positions])
+        for place, offset in positions.items():
             reader.seek(TopicPartition(*place), offset)
-        self._assigned = reader
+        self._reader = reader
 
     async def fetch(self, max_records: int, timeout_ms: int) -> list[Record]:
         """Return up to `max_records` new records; a broker that is away looks like an empty log until it is back."""
-        reader = await self._reader()
-        if self._assigned is not None and reader is not self._assigned:
-            # A question of somebody else's (how far is the end?) failed, and took the consumer with it.
-            raise FetchFailed("this consumer was never told where to read: begin again")
+        reader = self._reader
+        if reader is None:
+            raise FetchFailed("nobody reads the log here any more: begin again")
         if reader._fetcher.error_future.done():  # the task that fetches in the background: nobody else asks after it
-            await self._drop_reader(reader)
+            await self._drop(reader)
             raise FetchFailed("the consumer stopped fetching")
         if not reader.assignment():
             await asyncio.sleep(timeout_ms / 1000)
@@ -166,10 +174,10 @@ class KafkaLog:
             with _no_strays(FetchFailed):
                 found = await reader.getmany(timeout_ms=timeout_ms, max_records=max_records)
         except OffsetOutOfRangeError as error:
-            await self._drop_reader(reader)
+            await self._drop(reader)
             raise PositionLost(repr(error)) from error
         except (KafkaError, ConsumerStoppedError, OSError) as error:
-            await self._drop_reader(reader)
+            await self._drop(reader)
             raise FetchFailed(repr(error)) from error
         return [
             Record(r.topic, r.partition, r.offset, r.timestamp, r.key, r.value, r.headers)
@@ -238,5 +246,6 @@ class KafkaLog:
 
     async def close(self) -> None:
         """Leave the cluster."""
-        await self._drop_reader(self._consumer)
+        await self._drop(self._reader)
+        await self._drop(self._asker)
         await self.reset_publishing()

@@ -1,14 +1,16 @@
 """The port to the log: fetch records, publish records, know where the ends are; Kafka and a memory double fill it."""
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple, Protocol
+from typing import Protocol
+
+import msgspec
 
 Place = tuple[str, int]
 """A topic's name and a partition number."""
 Headers = tuple[tuple[str, bytes], ...]
 
 
-class Record(NamedTuple):
+class Record(msgspec.Struct, frozen=True, gc=False):
     """One record as read from the log. `timestamp_ms` is the event's time."""
 
     topic: str
@@ -20,7 +22,7 @@ class Record(NamedTuple):
     headers: Sequence[tuple[str, bytes]]
 
 
-class Outgoing(NamedTuple):
+class Outgoing(msgspec.Struct, frozen=True, gc=False):
     """One record to publish; `seq` is its number in this writer's gapless sequence for the topic and partition."""
 
     topic: str

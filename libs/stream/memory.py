@@ -264,7 +264,11 @@ class MemoryJournal:
         """Yield the outbox rows after each cursor, in order."""
         cursors = {place: head.cursor for place, head in heads.items()}
         # A successor may have written to places that a worker without its lease never heard of.
-        waiting = [row for row in self.stored.outbox if row[0].seq > cursors.get(row[0][:2], row[0].seq)]
+        waiting = [
+            (record, kind, cause)
+            for record, kind, cause in self.stored.outbox
+            if record.seq > cursors.get((record.topic, record.partition), record.seq)
+        ]
         waiting.sort(key=lambda row: (row[0].topic, row[0].partition, row[0].seq))
         for start in range(0, len(waiting), chunk):
             yield waiting[start : start + chunk]

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from datetime import datetime
 
 import structlog
+from msgspec.structs import replace
 
 from contracts.topics import PARKED, TOPICS, topics_read_by
 from libs.decide import Command, Due, Handlers, Needs, Reply, State, problem
@@ -191,7 +192,7 @@ class Worker:
         """Publish again what was committed but not known to be acknowledged."""
         resent = 0
         async for rows in self._journal.unsent(self._writer.heads, 1_000):
-            records = [o._replace(headers=self._writer.headers(o.seq, kind, cause)) for o, kind, cause in rows]
+            records = [replace(o, headers=self._writer.headers(o.seq, kind, cause)) for o, kind, cause in rows]
             resent += len(records)
             await self._publisher.room(self.limits.unsent_records)
             self._publisher.offer(records)

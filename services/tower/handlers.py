@@ -8,7 +8,8 @@ from libs.decide import Command, Handlers, Needs, On
 from services.tower import domain
 from services.tower.domain import OrderView, ParkedCount, StageCount
 
-_ALL_STAGES = [(stage,) for stage in domain.STAGES]
+# A set keeps its members' hashes, and every event asks for these.
+_ALL_STAGES = frozenset((stage,) for stage in domain.STAGES)
 
 
 def _order_needs(event: Event) -> Needs:

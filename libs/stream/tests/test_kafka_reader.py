@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 from aiokafka.errors import KafkaConnectionError
+from msgspec.structs import replace
 
 from contracts.topics import RISK
-from libs.stream.kafka import KafkaLog
+from libs.stream.kafka import FETCH_WAIT_MS, KafkaLog
 from libs.stream.log import FetchFailed, Outgoing, PublishFailed
 
 pytestmark = pytest.mark.kafka
@@ -42,28 +43,47 @@ async def read(log: KafkaLog) -> list[bytes | None]:
                 return [record.value for record in found]
 
 
-async def failing(*_: Any) -> Any:
+async def failing(*_: Any, **__: Any) -> Any:
     raise KafkaConnectionError("the broker is away")
 
 
-async def test_a_question_that_failed_does_not_leave_a_reader_of_nothing(log: tuple[KafkaLog, str]) -> None:
+async def test_a_question_that_failed_leaves_the_reader_alone(log: tuple[KafkaLog, str]) -> None:
     found, topic = log
-    found._consumer.end_offsets = failing
+    found._asker.end_offsets = failing
     with pytest.raises(FetchFailed):
         await found.ends([(topic, 0)])
     assert await found.ends([(topic, 0)]) == {(topic, 0): 1}, "a health check asks again, and gets a new consumer"
     await found.publish([out(topic, 2)])
-    for _ in range(2):
+    assert await read(found) == [b"2"]
+
+
+async def test_a_question_does_not_wait_for_the_fetch_that_is_under_way(log: tuple[KafkaLog, str]) -> None:
+    found, topic = log
+    fetching = asyncio.create_task(found.fetch(10, 60_000))
+    assert await found.ends([(topic, 0)]) == {(topic, 0): 1}
+    began = time.monotonic()
+    for _ in range(5):
+        await found.ends([(topic, 0)])
+    assert time.monotonic() - began < FETCH_WAIT_MS / 1000
+    assert not fetching.done()
+    fetching.cancel()
+
+
+async def test_a_reader_that_was_lost_reads_nothing_until_it_is_told_where(log: tuple[KafkaLog, str]) -> None:
+    found, topic = log
+    found._reader.getmany = failing
+    for _ in range(3):
         with pytest.raises(FetchFailed):
             await found.fetch(10, 100)
+    await found.publish([out(topic, 2)])
     await found.read_from({(topic, 0): 1})
     assert await read(found) == [b"2"]
 
 
 async def test_a_fetcher_that_died_in_the_background_is_noticed(log: tuple[KafkaLog, str]) -> None:
     found, topic = log
-    found._consumer._fetcher.error_future.cancel()
-    await asyncio.wait([found._consumer._fetcher.error_future], timeout=5)
+    found._reader._fetcher.error_future.cancel()
+    await asyncio.wait([found._reader._fetcher.error_future], timeout=5)
     with pytest.raises(FetchFailed):
         await found.fetch(10, 100)
     await found.publish([out(topic, 2)])
@@ -76,9 +96,9 @@ async def test_two_who_ask_at_once_share_one_consumer(mock_bootstrap: str) -> No
     topic = f"lost-{next(NUMBERS)}"
     try:
         await asyncio.gather(found.partitions(topic), found.partitions(topic))
-        first = found._consumer
+        first = found._asker
         await found.read_from({(topic, 0): 0})
-        assert found._consumer is first
+        assert found._asker is first
     finally:
         await found.close()
 
@@ -92,17 +112,17 @@ async def test_a_cancellation_that_nobody_asked_for_is_a_failure(log: tuple[Kafk
     found._producer.send_batch = cancelled
     with pytest.raises(PublishFailed):
         await found.publish([out(topic, 2)])
-    found._consumer.getmany = cancelled
+    found._reader.getmany = cancelled
     with pytest.raises(FetchFailed):
         await found.fetch(10, 100)
-    found._consumer.end_offsets = cancelled
+    found._asker.end_offsets = cancelled
     with pytest.raises(FetchFailed):
         await found.ends([(topic, 0)])
 
 
 async def test_a_client_that_cannot_even_stop_does_no_harm(log: tuple[KafkaLog, str]) -> None:
     found, topic = log
-    consumer, producer = found._consumer, found._producer
+    consumer, producer = found._asker, found._producer
     stops = [consumer.stop, producer.stop]
     consumer.stop = producer.stop = cancelled
     consumer.end_offsets = failing
@@ -117,13 +137,13 @@ async def test_a_client_that_cannot_even_stop_does_no_harm(log: tuple[KafkaLog, 
 
 async def test_whoever_is_really_cancelled_stays_so(log: tuple[KafkaLog, str]) -> None:
     found, _ = log
-    getmany, waits = found._consumer.getmany, asyncio.Event()
+    getmany, waits = found._reader.getmany, asyncio.Event()
 
     async def noted(*words: Any, **more: Any) -> Any:
         waits.set()
         return await getmany(*words, **more)
 
-    found._consumer.getmany = noted
+    found._reader.getmany = noted
     task = asyncio.create_task(found.fetch(10, 60_000))
     async with asyncio.timeout(10):
         await waits.wait()
@@ -136,7 +156,7 @@ async def test_what_a_wrong_clock_dated_is_published_all_the_same(fresh_topics: 
     found = KafkaLog(fresh_topics, "writer")
     in_a_day_ms = int(time.time() * 1000) + 24 * 3600 * 1000
     try:
-        await found.publish([out(RISK.name, 1)._replace(timestamp_ms=in_a_day_ms)])
+        await found.publish([replace(out(RISK.name, 1), timestamp_ms=in_a_day_ms)])
         assert (await found.ends([(RISK.name, 0)])) == {(RISK.name, 0): 1}
     finally:
         await found.close()

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from contracts.catalog import SkuDefined
 from contracts.topics import ORDERS, PARKED, RISK
@@ -72,7 +73,7 @@ async def test_duplicates_in_the_log_are_dropped_and_a_gap_waits_for_the_resend(
     place = (ORDERS.name, 0)
     first, second, third, fourth = cluster.records.pop(place)
     for at, record in enumerate((first, first, second, fourth, second, third, fourth, third)):
-        cluster.at(place).append(record._replace(offset=at))
+        cluster.at(place).append(replace(record, offset=at))
     async with running(stored, cluster):
         await until(lambda: stored.offsets.get(place) == 8)
     assert [t.count for t in stored.all_rows(Tally)] == [1, 1, 1, 1]
@@ -123,9 +124,9 @@ async def test_bad_bytes_and_strangers_records_are_parked_and_block_nothing() ->
     feed(cluster, ("a", ""), ("b", ""))
     place = (ORDERS.name, 0)
     good, after = cluster.records.pop(place)
-    stranger = good._replace(offset=1, headers=(("ce_type", b"OrderCancelRequested"),))
-    broken = after._replace(offset=2, value=b"{not json")
-    following = good._replace(offset=3, headers=tuple((k, b"3" if k == "ce_id" else v) for k, v in good.headers))
+    stranger = replace(good, offset=1, headers=(("ce_type", b"OrderCancelRequested"),))
+    broken = replace(after, offset=2, value=b"{not json")
+    following = replace(good, offset=3, headers=tuple((k, b"3" if k == "ce_id" else v) for k, v in good.headers))
     cluster.records[place] = [good, stranger, broken, following]
     async with running(stored, cluster):
         await until(lambda: stored.offsets.get(place) == 4)

@@ -51,7 +51,7 @@ class SimCluster(MemoryCluster):
         committed = self.world.committed.get((stream, seq))
         if committed is None:
             self.world.fail(f"{stream[0]} published number {seq} of {stream[1]}/{stream[2]} before it was committed")
-        elif committed[3:] != record[3:]:
+        elif committed != record:
             self.world.fail(f"{stream[0]} published number {seq} of {stream[1]}/{stream[2]} twice, not the same bytes")
         for reader in self.readers.get(place, ()):
             reader.news.set()

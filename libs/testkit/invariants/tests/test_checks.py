@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import pytest
+from msgspec.structs import replace
 
 from contracts import notices, orders, risk, routes, shipments, stock
 from libs.testkit.invariants import rows
@@ -68,13 +69,13 @@ def records(change: Callable[[list], object]) -> Break:
 def again(found: list, **fields: object) -> None:
     """Append a copy of the last record of the orders topic, as a writer that lost its acknowledgement would."""
     last = [record for record in found if record.topic == "ordo.orders.v1"][-1]
-    found.append(last._replace(offset=last.offset + 1, **fields))
+    found.append(replace(last, offset=last.offset + 1, **fields))
 
 
 def without(found: list, topic: str, offset: int) -> None:
     """Lose a record: those behind it move up."""
     found[:] = [
-        record._replace(offset=record.offset - (record.topic == topic and record.offset > offset))
+        replace(record, offset=record.offset - (record.topic == topic and record.offset > offset))
         for record in found
         if (record.topic, record.offset) != (topic, offset)
     ]
@@ -166,7 +167,7 @@ BROKEN: tuple[tuple[str, str, Break], ...] = (
     ),
     ("I-8", "a record is lost", records(lambda found: without(found, "ordo.orders.v1", 1))),
     ("I-8", "not an event", records(lambda found: again(found, headers=()))),
-    ("I-8", "unreadable", records(lambda found: found.append(found.pop()._replace(value=b"{")))),
+    ("I-8", "unreadable", records(lambda found: found.append(replace(found.pop(), value=b"{")))),
     ("I-9", "a repeat with another value", records(lambda found: again(found, value=b"{}"))),
     ("I-10", "the topic holds something else", outbox("risk", lambda rows: rows[0].__setitem__(7, b"{}"))),
     ("I-10", "the outbox lost a row", outbox("risk", lambda rows: rows.pop(1))),

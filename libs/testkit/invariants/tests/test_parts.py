@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from contracts import orders, stock
 from libs.testkit.invariants.__main__ import addresses, ids, lines
@@ -69,7 +70,7 @@ def test_resent_records_and_a_gap_that_was_closed_are_allowed() -> None:
     first, second, third = said[0], said[1], said[2]
     resent = [first, first, third, second, third, *said[3:], second]
     others = [record for record in world.records if record.topic != topic]
-    world.records = others + [record._replace(offset=offset) for offset, record in enumerate(resent)]
+    world.records = others + [replace(record, offset=offset) for offset, record in enumerate(resent)]
     facts = world.facts()
     for protocol in facts.protocols.values():
         protocol.seqs = {key: len(said) if key[0] == topic else seq for key, seq in protocol.seqs.items()}
