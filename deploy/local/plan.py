@@ -21,11 +21,13 @@ class Child:
     """One program of the stack.
 
     `probe` is asked by the supervisor before it starts what comes `after` this child; `health` names the services that
-    the program serves and where each answers /readyz.
+    the program serves and where each answers /readyz. One that `forks` runs a module of ours, which a fork of the
+    supervisor can run as well.
     """
 
     name: str
     argv: tuple[str, ...]
+    forks: bool = False
     env: Mapping[str, str] = field(default_factory=dict)
     kind: Literal["server", "task"] = "server"
     after: tuple[str, ...] = ()
@@ -36,6 +38,12 @@ class Child:
     stop_stage: int = STOP_SERVICES
     stop_grace_s: float = SERVICE_GRACE_S
     niceness: int = 0
+
+    @property
+    def module(self) -> tuple[str, tuple[str, ...]]:
+        """The module that `argv` runs, and its arguments."""
+        _, _, name, *arguments = self.argv
+        return name, tuple(arguments)
 
 
 @dataclass(frozen=True)
@@ -119,10 +127,10 @@ def stack_plan(layout: Layout, ports: Ports, servers: Servers, service_mode: str
         children.append(_kafka(layout, ports))
     # It waits for Kafka itself, after it has done what needs Postgres alone: the two take as long as each other.
     schemas_need = ("postgres",) if servers.own_postgres else ()
-    children.append(Child("migrate", _services("migrate"), kind="task", after=schemas_need))
+    children.append(Child("migrate", _services("migrate"), forks=True, kind="task", after=schemas_need))
     if service_mode == "all":
         health = {service: ports.url_of(service) for service in SERVICES}
-        children.append(Child("services", _services("all"), after=("migrate",), health=health))
+        children.append(Child("services", _services("all"), forks=True, after=("migrate",), health=health))
     else:
         children.extend(_service(service, ports) for service in SERVICES)
     return Plan(tuple(children))
@@ -138,6 +146,7 @@ def _service(service: str, ports: Ports) -> Child:
     return Child(
         service,
         (sys.executable, "-m", f"services.{service}"),
+        forks=True,
         env={"ORDO_PORT": str(ports.of_service(service))},
         after=("migrate",),
         port=ports.of_service(service),

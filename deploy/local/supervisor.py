@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, TextIO
 
+from deploy.local import nursery
 from deploy.local.layout import HOST, Layout
 from deploy.local.plan import Child, Plan, plan_from_json
 from deploy.local.record import Phase, ProcessRecord, StackRecord, write_record
@@ -43,23 +44,27 @@ class Supervised:
             stop_stage=child.stop_stage,
             stop_grace_s=child.stop_grace_s,
         )
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: subprocess.Popen[bytes] | nursery.Forked | None = None
         self.has_been_ready = False
         self.failures_in_a_row = 0
         self.next_start_s = 0.0
         self.started_s = 0.0
 
-    def start(self, layout: Layout, folder: str) -> None:
-        with layout.log_of(self.child.name).open("ab") as log:
-            self.process = subprocess.Popen(
-                self.child.argv,
-                env={**os.environ, **self.child.env},
-                cwd=folder,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+    def start(self, layout: Layout, folder: str, *, loaded: bool) -> None:
+        log_file = layout.log_of(self.child.name)
+        if loaded and self.child.forks:
+            self.process = nursery.fork(*self.child.module, self.child.env, folder, log_file)
+        else:
+            with log_file.open("ab") as log:
+                self.process = subprocess.Popen(
+                    self.child.argv,
+                    env={**os.environ, **self.child.env},
+                    cwd=folder,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                )
         _give_way(self.process.pid, self.child.niceness)
         self.started_s = time.monotonic()
         self.record.pid = self.process.pid
@@ -123,12 +128,15 @@ class Supervisor:
             children=[each.record for each in self.children],
         )
         self.stop_asked = False
+        self.loaded = False
         self.next_log_check_s = 0.0
 
     def run(self, wakeup: int) -> int:
         last_phase: Phase = "failed"
         try:
             self._save()
+            self._turn()
+            self._load()
             while not self.stop_asked and self.record.phase != "failed":
                 # What has changed may allow the next thing at once: no wait in between.
                 if not self._turn():
@@ -138,6 +146,13 @@ class Supervisor:
             # Whatever ended the loop, no child outlives it.
             self._stop_all(wakeup, last_phase)
         return 1 if last_phase == "failed" else 0
+
+    def _load(self) -> None:
+        """Load the services' code once for all of them, while the servers they need come up."""
+        wrong = nursery.load([each.child.module[0] for each in self.children if each.child.forks])
+        self.loaded = not wrong
+        if wrong:
+            self._say(f"the services' code could not be loaded, each is started by itself: {wrong}")
 
     def ask_to_stop(self) -> None:
         self.stop_asked = True
@@ -183,7 +198,7 @@ class Supervisor:
 
     def _start(self, each: Supervised) -> None:
         try:
-            each.start(self.layout, self.plan.folder)
+            each.start(self.layout, self.plan.folder, loaded=self.loaded)
         except OSError as refused:
             each.note_exit(CANNOT_START_CODE)
             self._say(f"{each.child.name} could not be started: {refused}")

@@ -69,10 +69,12 @@ class Rig:
         return {program: family_cpu_ms(self.pid(program)) for program in PROGRAMS}
 
     def memory_mib(self) -> dict[str, float]:
-        """Return the memory of every program, shared pages counted once."""
+        """Return the memory of every program and of the supervisor, whose pages they share; each is counted once."""
         pids = {program: self.pid(program) for program in PROGRAMS}
-        costs = measure(pids.values(), (), MEMORY_SAMPLE_S)
-        return {program: costs[pid].memory_mib for program, pid in pids.items()}
+        record = read_record(self.layout.record_file)
+        supervisor = record.pid if record else 0
+        costs = measure(pids.values(), [supervisor], MEMORY_SAMPLE_S)
+        return {program: costs[pid].memory_mib for program, pid in (pids | {"supervisor": supervisor}).items()}
 
 
 def family_cpu_ms(pid: int) -> float:

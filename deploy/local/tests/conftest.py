@@ -1,10 +1,12 @@
 """Toy stacks: small programs in the place of the services, on free ports, in a folder of their own."""
 
+import dataclasses
 import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from textwrap import indent
 
 import pytest
 
@@ -55,9 +57,18 @@ class ToyStack:
     def program(self, name: str, code: str, **more: object) -> Child:
         return Child(name, (sys.executable, "-S", "-c", code), **more)  # type: ignore[arg-type]
 
+    def forked(self, name: str) -> Child:
+        """A toy that the supervisor loads and forks once a server runs, as that takes a moment."""
+        made = self.toy(name, after=("server",))
+        module = self.notes.parent / "modules" / name
+        module.mkdir(parents=True)
+        (module / "__main__.py").write_text(f"if __name__ == '__main__':\n{indent(TOY, '    ')}")
+        return dataclasses.replace(made, argv=(sys.executable, "-m", name, *made.argv[-3:]), forks=True)
+
     def up(self, *children: Child, ready_limit_s: float = 20.0) -> None:
         plan = Plan(children)
-        launch = stack.Launch(plan, dict(os.environ), "ORDO_KAFKA=x\n", Ports(7400), plan.ports)
+        environment = {**os.environ, "PYTHONPATH": str(self.notes.parent / "modules")}
+        launch = stack.Launch(plan, environment, "ORDO_KAFKA=x\n", Ports(7400), plan.ports)
         stack.up(self.layout, lambda: launch, self.said.append, ready_limit_s)
 
     def down(self) -> None:

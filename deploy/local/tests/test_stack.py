@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -66,6 +67,59 @@ def test_what_is_killed_comes_back(toys: Any) -> None:
     until_now(lambda: take_status(toys.layout, 0.05).all_ready, WAIT_LIMIT_S)
     toys.down()
     assert toys.living() == []
+
+
+def test_what_is_forked_is_a_process_like_any_other(toys: Any) -> None:
+    toys.up(toys.toy("server"), toys.forked("a"), dataclasses.replace(toys.forked("reader"), niceness=10))
+    before = toys.record("a").pid
+    assert Path(f"/proc/{before}/cmdline").read_bytes() == Path(f"/proc/{toys.supervisor()[0]}/cmdline").read_bytes()
+    assert os.getsid(before) == before
+    assert os.getpriority(os.PRIO_PROCESS, before) == os.getpriority(os.PRIO_PROCESS, 0)
+    assert os.getpriority(os.PRIO_PROCESS, toys.record("reader").pid) >= 10
+    assert toys.layout.log_of("a").read_text() == "a serves\n"
+    os.kill(before, signal.SIGKILL)
+    until_now(lambda: toys.record("a").pid != before and toys.record("a").state == "running", WAIT_LIMIT_S)
+    assert toys.record("a").last_exit == -signal.SIGKILL
+    until_now(lambda: take_status(toys.layout, 0.05).all_ready, WAIT_LIMIT_S)
+    toys.down()
+    assert toys.living() == []
+    assert {"end a", "end reader"} <= set(toys.notes.read_text().splitlines())
+
+
+def test_a_forked_child_holds_nothing_of_a_supervisor_that_died(toys: Any) -> None:
+    toys.up(toys.toy("server"), toys.forked("a"))
+    os.kill(toys.supervisor()[0], signal.SIGKILL)
+    until_now(lambda: toys.living() == ["server", "a"], WAIT_LIMIT_S)
+    assert not stack.supervisor_is_alive(toys.layout)
+    toys.down()
+    assert toys.living() == []
+
+
+@pytest.mark.parametrize(
+    ("code", "exit_code", "said"),
+    [
+        ("import sys; sys.exit(3)", 3, ""),
+        ("import sys; sys.exit('no such thing')", 1, "no such thing\n"),
+        ("raise KeyError('x')", 1, "KeyError: 'x'\n"),
+    ],
+)
+def test_what_a_forked_child_ends_with_is_told(toys: Any, code: str, exit_code: int, said: str) -> None:
+    child = toys.forked("a")
+    main = toys.notes.parent / "modules" / "a" / "__main__.py"
+    main.write_text(f"if __name__ == '__main__':\n    {code}\n")
+    with pytest.raises(stack.StackProblem):
+        toys.up(toys.toy("server"), child, ready_limit_s=5.0)
+    assert f"ended with code {exit_code}:" in toys.layout.log_of("supervisor").read_text()
+    assert toys.layout.log_of("a").read_text().endswith(said)
+
+
+def test_code_that_cannot_be_loaded_is_run_by_itself_and_tells(toys: Any) -> None:
+    child = toys.forked("a")
+    (toys.notes.parent / "modules" / "a" / "__main__.py").write_text("import no_such_module\n")
+    with pytest.raises(stack.StackProblem):
+        toys.up(toys.toy("server"), child, ready_limit_s=5.0)
+    assert "could not be loaded" in toys.layout.log_of("supervisor").read_text()
+    assert "No module named 'no_such_module'" in toys.layout.log_of("a").read_text()
 
 
 def test_a_second_up_changes_nothing(toys: Any) -> None:
