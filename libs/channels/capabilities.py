@@ -23,6 +23,7 @@ class Capabilities:
     push_answer_limit_ms: int | None = None
     pull_window_limit_s: int | None = None
     pull_lag_s: int = 0  # a window must end so long ago
+    lists_newest: bool = False  # has another list, of newly paid orders up to now (`ListsNewest`)
     pull_overlap_s: int = 300
     page_limit_orders: int | None = None
     pages_backwards: bool = False

@@ -233,6 +233,14 @@ class Client(Protocol):
         ...
 
 
+class ListsNewest(Protocol):
+    """What the client of a channel that `lists_newest` can do as well."""
+
+    def newest(self, window: Window) -> AsyncIterator[Page]:
+        """Yield the orders paid in the window, which may end now. It tells no later change, so it is no evidence."""
+        ...
+
+
 @dataclass(frozen=True)
 class Channel:
     """One connector, whole: what it can, how it hears, how it asks, and how it translates."""

@@ -21,13 +21,20 @@ Answer = dict[str, Any]
 NAME = "pinduoduo"
 PAGE_LIMIT = 100
 CHANGED_LIMIT = timedelta(minutes=30)
+CHANGED_LAG = timedelta(minutes=3)
+WHOLE_SECOND = timedelta(seconds=1)
 CONFIRMED_LIMIT = timedelta(hours=24)
 ALL = "5"
 
 
 def orders_changed(market: Market, shop: Shop, params: Params) -> Answer:
-    """`pdd.order.number.list.increment.get`: by change, at most half an hour, newest first, paid ones only."""
+    """`pdd.order.number.list.increment.get`: by change, at most half an hour, newest first, paid ones only.
+
+    A window must end three minutes ago.
+    """
     since, until = _window(market, params, "updated_at", CHANGED_LIMIT)
+    if market.dials[NAME].windows_enforced and until > market.now() - CHANGED_LAG + WHOLE_SECOND:
+        raise PddRefused(10000, "end_updated_at")
     found = market.orders_changed(shop, since, until)
     rows = [order for order in found if order.is_paid and _wanted(order, params)]
     page, size = _paging(params)

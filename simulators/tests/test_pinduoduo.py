@@ -83,6 +83,9 @@ async def test_windows(program: SimpleNamespace, new_shop: Call, order: Call, pi
     asked = {"order_status": 5, "refund_status": 5, "is_lucky_flag": 1, "page": 1, "page_size": 50}
     wide = await pinduoduo(shop, INCREMENT, start_updated_at=now_s - 1801, end_updated_at=now_s, **asked)
     assert wide["error_code"] == 10000
+    early = await pinduoduo(shop, INCREMENT, start_updated_at=now_s - 1800, end_updated_at=now_s, **asked)
+    assert early["error_code"] == 10000, "it must end three minutes ago"
+    await control("POST", "/clock", {"advance_s": 180})
     fair = await pinduoduo(shop, INCREMENT, start_updated_at=now_s - 1800, end_updated_at=now_s, **asked)
     assert [row["order_sn"] for row in fair["order_sn_list"]] == [placed["order_id"]]
     await control("PATCH", "/dials/pinduoduo", {"windows_enforced": False})

@@ -3,15 +3,16 @@
 import asyncio
 import math
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, timezone
-from typing import Protocol
+from typing import Protocol, cast
 
 import httpx
+import structlog
 
 from libs.channels.capabilities import Capabilities
-from libs.channels.channel import About, Page, PlatformRefused, Window
+from libs.channels.channel import About, Cure, ListsNewest, Page, PlatformRefused, Window
 from libs.channels.outward.lines import PERSON_RETRY_S, Line, Lines, answer, plain
 from libs.stream.causes import cause
 from libs.stream.egress import Retry
@@ -123,6 +124,7 @@ class Puller:
         self._interval_s = interval_s
         self._looked_back: dict[str, datetime] = {}
         self._bearable_s: dict[str, float] = {}
+        self._without_newest: set[str] = set()
 
     async def run(self, shop_id: str) -> None:
         """Pull a shop until cancelled or until it is gone or paused; failures are waited out and shown."""
@@ -150,7 +152,7 @@ class Puller:
         """Pull one window and read the day's numbers; returns whether more windows wait already."""
         capabilities = line.channel.capabilities
         behind = await self._pull(line) if capabilities.pulls_orders else False
-        if behind:
+        if behind or (capabilities.lists_newest and line.shop_id not in self._without_newest):
             await self._look_ahead(line)
         if capabilities.numbers_days and not behind:
             await self._number(line)
@@ -168,10 +170,10 @@ class Puller:
         length_s = (window.until - window.since).total_seconds()
         self._bearable_s[line.shop_id] = max(length_s / 2, BEARABLE_LEAST_S)
         step = reached.step_number + 1
-        listed = await self._walk(line, About.ORDER, step, window)
+        listed = await self._take(line, About.ORDER, step, line.client.pages(About.ORDER, window))
         ended = self._clock()
         if capabilities.pulls_refunds:
-            await self._walk(line, About.REFUND, None, window)
+            await self._take(line, About.REFUND, None, line.client.pages(About.REFUND, window))
         counted = await line.client.count(window) if capabilities.counts_orders else None
         closed = await self._evidence.close_pull(line, step, window, ended, len(listed), counted)
         if closed:
@@ -182,19 +184,32 @@ class Puller:
         return closed and next_window(later, ended, capabilities) is not None
 
     async def _look_ahead(self, line: Line) -> None:
-        """Read the newest minute of a shop that catches up: no evidence, but who buys now need not wait for it."""
-        until = (self._clock() - timedelta(seconds=line.channel.capabilities.pull_lag_s + SKEW_S)).replace(
-            microsecond=0
-        )
-        await self._walk(line, About.ORDER, None, Window(until - LOOK_AHEAD, until))
+        """Read a shop's newest minute: no evidence, but who buys now need not wait until lists are caught up with."""
+        capabilities = line.channel.capabilities
+        lag_s = 0 if capabilities.lists_newest else capabilities.pull_lag_s + SKEW_S
+        until = (self._clock() - timedelta(seconds=lag_s)).replace(microsecond=0)
+        window = Window(until - LOOK_AHEAD, until)
+        if not capabilities.lists_newest:
+            await self._take(line, About.ORDER, None, line.client.pages(About.ORDER, window))
+            return
+        try:
+            await self._take(line, About.ORDER, None, cast("ListsNewest", line.client).newest(window))
+        except PlatformRefused as refused:
+            if refused.cure in (Cure.RETRY, Cure.REFRESH):
+                raise
+            # It may not be ours to call: orders are complete without it, only later.
+            self._without_newest.add(line.shop_id)
+            structlog.get_logger().warning(
+                "done without the newest list", shop_id=line.shop_id, why=plain(str(refused))
+            )
 
-    async def _walk(self, line: Line, about: About, step: int | None, window: Window) -> set[str]:
-        """Take in a window's pages, and ask for the next while those before become durable; returns what it lists."""
+    async def _take(self, line: Line, about: About, step: int | None, pages: AsyncIterator[Page]) -> set[str]:
+        """Take in pages, and ask for the next while those before become durable; returns what they list."""
         listed: set[str] = set()
         taking: deque[asyncio.Task[None]] = deque()
         asked_at = self._clock()
         try:
-            async for page in line.client.pages(about, window):
+            async for page in pages:
                 listed.update(subject_id for subject_id, _ in page.subjects)
                 taking.append(asyncio.create_task(self._evidence.page(line, about, step, page, asked_at)))
                 if len(taking) > PAGES_TAKEN_AT_ONCE_LIMIT:

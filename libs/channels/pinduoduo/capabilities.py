@@ -15,6 +15,7 @@ CAPABILITIES = Capabilities(
     has_queue=True,
     pull_window_limit_s=WINDOW_LIMIT_S,
     pull_lag_s=LAG_S,
+    lists_newest=True,
     page_limit_orders=100,
     pages_backwards=True,
     counts_orders=True,

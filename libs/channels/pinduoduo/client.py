@@ -64,6 +64,7 @@ class _List:
     answer: str
     rows: str
     asked: Mapping[str, Any]
+    of: str = "updated_at"
 
 
 LISTS: Mapping[About, _List] = {
@@ -80,6 +81,14 @@ LISTS: Mapping[About, _List] = {
         {"after_sales_status": EVERY_REFUND, "after_sales_type": EVERY_REFUND},
     ),
 }
+NEWEST = _List(
+    "pdd.order.list.get",
+    "order_list_get_response",
+    "order_list",
+    {"order_status": ALL, "refund_status": ALL, "use_has_next": False},
+    "confirm_at",
+)
+"""Orders by the time at which they became certain: without the lag, and without what changes later."""
 
 
 class PinduoduoClient:
@@ -112,8 +121,13 @@ class PinduoduoClient:
     async def pages(self, about: About, window: Window) -> AsyncIterator[Page]:
         """Yield all that changed in the window, from the last page to the first."""
         self._check_window(window)
-        async for rows in from_last_to_first(lambda place: self._rows(about, window, place + 1), PAGE_LIMIT_ROWS):
-            yield _page(about, rows)
+        async for page in self._pages(about, LISTS[about], window):
+            yield page
+
+    async def newest(self, window: Window) -> AsyncIterator[Page]:
+        """Yield the orders that became certain in the window; this list has no lag."""
+        async for page in self._pages(About.ORDER, NEWEST, window):
+            yield page
 
     async def document(self, about: About, subject_id: str) -> Document:
         """Return an order's detail, with its refunds while one is open; or a refund's detail."""
@@ -138,7 +152,7 @@ class PinduoduoClient:
     async def count(self, window: Window) -> int | None:
         """Return how many orders of the window the platform counts, rows that left it since not included."""
         self._check_window(window)
-        _, total = await self._rows(About.ORDER, window, 1, size=1)
+        _, total = await self._rows(LISTS[About.ORDER], window, 1, size=1)
         return total
 
     async def day_numbers(self, day: date) -> Sequence[tuple[int, str]] | None:
@@ -205,17 +219,20 @@ class PinduoduoClient:
         """An order's number lifts the window, but its fields stay obligatory; it reaches to now for what is new."""
         until = self._clock()
         window = Window(until - timedelta(seconds=WINDOW_LIMIT_S), until)
-        rows, _ = await self._rows(About.REFUND, window, 1, order_sn=order_sn)
+        rows, _ = await self._rows(LISTS[About.REFUND], window, 1, order_sn=order_sn)
         return [row for row in rows if row.get("order_sn") == order_sn]
 
+    async def _pages(self, about: About, asked: _List, window: Window) -> AsyncIterator[Page]:
+        async for rows in from_last_to_first(lambda place: self._rows(asked, window, place + 1), PAGE_LIMIT_ROWS):
+            yield _page(about, rows)
+
     async def _rows(
-        self, about: About, window: Window, page: int, size: int = PAGE_LIMIT_ROWS, order_sn: str | None = None
+        self, asked: _List, window: Window, page: int, size: int = PAGE_LIMIT_ROWS, order_sn: str | None = None
     ) -> tuple[list[dict[str, Any]], int]:
-        asked = LISTS[about]
         params = {
             **asked.asked,
-            "start_updated_at": int(window.since.timestamp()),
-            "end_updated_at": int(window.until.timestamp()),
+            f"start_{asked.of}": int(window.since.timestamp()),
+            f"end_{asked.of}": int(window.until.timestamp()),
             "page": page,
             "page_size": size,
             "order_sn": order_sn,

@@ -3,11 +3,12 @@
 import asyncio
 from contextlib import suppress
 from datetime import date
+from functools import partial
 
 import pytest
 
 from libs.channels.capabilities import Capabilities
-from libs.channels.channel import Cure, Page, PlatformRefused
+from libs.channels.channel import About, Cure, Page, PlatformRefused
 from libs.channels.outward.pulling import Puller, Reached, counted_to, days_between, next_window
 from libs.channels.outward.tests.doubles import ABLE, NOW, FakeClient, FakeLines, at, ended, line
 from libs.testkit.waiting import until
@@ -95,6 +96,36 @@ async def test_who_catches_up_looks_at_the_newest_minute_too_and_that_is_no_evid
     assert evidence.said == [("page", "order", 1, ["1"]), ("close", 1, 1, None), ("page", "order", None, ["2"])]
     assert [(call[2].since, call[2].until) for call in client.calls] == [(at(-300), at(1500)), (at(8940), at(9000))]
     assert evidence.covered == at(1500)
+
+
+async def test_a_list_without_lag_is_read_every_round_and_is_no_evidence():
+    client = FakeClient(pages=[[[("1", NOW)]], [[("2", NOW)]]])
+    client.newest = partial(client.pages, About.ORDER)
+    evidence = Kept()
+    found = line(client=client, able={"pulls_orders": True, "pull_lag_s": 180, "lists_newest": True})
+    assert not await Puller(FakeLines(found), evidence, lambda: at(300), 10).round(found), "nothing more waits"
+    assert evidence.said == [("page", "order", 1, ["1"]), ("close", 1, 1, None), ("page", "order", None, ["2"])]
+    assert [(call[2].since, call[2].until) for call in client.calls] == [(at(-300), at(115)), (at(240), at(300))]
+    assert evidence.covered == at(115)
+
+
+async def test_a_list_that_may_not_be_asked_is_done_without():
+    client = FakeClient(pages=[[], []])
+    asked = []
+
+    async def refused(window):
+        asked.append(window)
+        raise PlatformRefused(Cure.ASK, "10019", "no permission")
+        yield
+
+    client.newest = refused
+    evidence, now = Kept(), [300]
+    found = line(client=client, able={"pulls_orders": True, "pull_lag_s": 180, "lists_newest": True})
+    puller = Puller(FakeLines(found), evidence, lambda: at(now[0]), 10)
+    for now[0] in (300, 310):
+        await puller.round(found)
+    assert [each[0] for each in evidence.said] == ["close", "close"]
+    assert len(asked) == 1
 
 
 async def test_it_looks_back_far_only_now_and_then():

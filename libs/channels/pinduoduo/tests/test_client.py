@@ -80,12 +80,16 @@ class Shelf:
 
     def __call__(self, params):
         assert int(params["end_updated_at"]) - int(params["start_updated_at"]) == 1800
+        rows, total = self.page(params)
+        return {"order_sn_increment_get_response": {"total_count": total, "order_sn_list": rows}}
+
+    def page(self, params):
         assert params["use_has_next"] == "false"
         size, page = int(params["page_size"]), int(params["page"])
         ordered = self.rows[::-1] if self.newest_first else self.rows
         rows, total = ordered[(page - 1) * size : page * size], len(ordered)
         del self.rows[: self.shift]
-        return {"order_sn_increment_get_response": {"total_count": total, "order_sn_list": rows}}
+        return rows, total
 
 
 ORDERS = "pdd.order.number.list.increment.get"
@@ -137,6 +141,22 @@ async def test_windows_beyond_the_platforms_limits_are_the_callers_mistake(since
         await collect(Gateway(), window=window)
     with pytest.raises(ValueError, match="window"):
         await Gateway().client().count(window)
+
+
+async def test_the_newest_orders_come_by_another_list():
+    shelf = Shelf(150)
+
+    def paid(params):
+        rows, total = shelf.page(params)
+        return {"order_list_get_response": {"total_count": total, "order_list": rows}}
+
+    gateway = Gateway({"pdd.order.list.get": paid})
+    window = Window(NOW - timedelta(minutes=1), NOW)
+    found = [page async for page in gateway.client().newest(window)]
+    assert {subject for page in found for subject, _ in page.subjects} == {row["order_sn"] for row in shelf.rows}
+    asked = [(params["start_confirm_at"], params["end_confirm_at"], params["page"]) for _, params in gateway.calls]
+    seconds = [str(int(moment.timestamp())) for moment in (window.since, window.until)]
+    assert asked == [(*seconds, page) for page in ("1", "2", "1")]
 
 
 async def test_whole_rows_come_as_documents_but_not_those_with_an_open_refund():

@@ -16,6 +16,8 @@ OPENED = datetime(2026, 11, 11, 0, 0, 0, 500_000, tzinfo=UTC)
 def nothing_changed(request):
     if b"refund.list" in request.content:
         return httpx.Response(200, json={"refund_increment_get_response": {"refund_list": [], "total_count": 0}})
+    if b"pdd.order.list.get" in request.content:
+        return httpx.Response(200, json={"order_list_get_response": {"order_list": [], "total_count": 0}})
     return httpx.Response(200, json={"order_sn_increment_get_response": {"order_sn_list": [], "total_count": 0}})
 
 

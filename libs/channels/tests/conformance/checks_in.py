@@ -2,11 +2,12 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import cast
 
 import msgspec
 import pytest
 
-from libs.channels.channel import About, Cure, Document, Heard, PlatformRefused, Window
+from libs.channels.channel import About, Cure, Document, Heard, ListsNewest, PlatformRefused, Window
 from libs.channels.own.inbound import Cancellation, Order, Refund
 from libs.channels.refusals import OrderRefused
 from libs.channels.tests.conformance.check import check
@@ -236,6 +237,15 @@ async def a_list_that_lags_is_waited_for(stand: Stand) -> None:
     await stand.dial(list_lag_s=stand.channel.capabilities.pull_lag_s)
     until = await stand.rested()
     assert placed in await stand.pulled(About.ORDER, Window(stand.opened_at - BEFORE, until))
+
+
+@check(lambda entry: entry.channel.capabilities.lists_newest)
+async def the_newest_list_tells_an_order_at_once(stand: Stand) -> None:
+    """What the lists of changes keep back for minutes is told by the one of payments."""
+    placed = (await stand.order())["order_id"]
+    now = stand.doubles.now()
+    newest = cast("ListsNewest", stand.client).newest(Window(now - timedelta(minutes=1), now + timedelta(seconds=1)))
+    assert placed in [subject_id async for page in newest for subject_id, _ in page.subjects]
 
 
 @check(_pulls)

@@ -10,7 +10,8 @@ import msgspec
 import pytest
 
 from libs.channels import douyin, jd, meituan, pinduoduo, taobao, wechat
-from libs.channels.channel import Cure, Page, PlatformRefused
+from libs.channels.channel import About, Cure, Page, PlatformRefused
+from libs.channels.pinduoduo.client import LISTS
 from libs.channels.refusals import OrderRefused
 from libs.channels.tests.conformance import stand as stand_module
 from libs.channels.tests.conformance.check import CHECKS
@@ -42,12 +43,21 @@ def client_of(channel) -> type:
 @careless("pinduoduo", "pages_that_shift_hide_no_order")
 def reads_pages_forward(patch):
     async def pages(self, about, window):
-        rows, total = await self._rows(about, window, 1)
+        rows, total = await self._rows(LISTS[about], window, 1)
         for number in range(1, -(-total // 100) + 1):
-            rows, _ = await self._rows(about, window, number)
+            rows, _ = await self._rows(LISTS[about], window, number)
             yield Page(tuple((row["order_sn"], window.until) for row in rows))
 
     patch.setattr(client_of(pinduoduo), "pages", pages)
+
+
+@careless("pinduoduo", "the_newest_list_tells_an_order_at_once")
+def asks_for_what_is_three_minutes_old(patch):
+    async def newest(self, window):
+        async for page in self._pages(About.ORDER, LISTS[About.ORDER], window):
+            yield page
+
+    patch.setattr(client_of(pinduoduo), "newest", newest)
 
 
 @careless("taobao", "pages_that_shift_hide_no_order")
