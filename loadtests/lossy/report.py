@@ -75,6 +75,9 @@ def write_json(path: Path, run: Lossy) -> None:
     path.write_bytes(msgspec.json.format(msgspec.json.encode(as_json(run)), indent=2) + b"\n")
 
 
+ARRIVAL = ("arrival_p50_s", "arrival_p99_s", "arrival_p99_with_outage_s")
+
+
 def show(run: Lossy, console: Console) -> None:
     """Print the figures."""
     figures = as_json(run)
@@ -86,7 +89,7 @@ def show(run: Lossy, console: Console) -> None:
         "shipped",
         "uploaded",
         "again",
-        "arrival p50/p99 s",
+        "arrival p50 / p99 / with outage s",
         "upload p99 s",
         "T",
     ):
@@ -94,7 +97,7 @@ def show(run: Lossy, console: Console) -> None:
     for name, row in [*figures["channels"].items(), ("all", figures["all_channels"])]:
         shop = run.happened.shops.get(shop_of(name), {})
         cells = [row[key] for key in ("paid", "here", "shipped", "uploaded", "uploaded_again")]
-        times = f"{_text(row['arrival_p50_s'])} / {_text(row['arrival_p99_s'])}"
+        times = " / ".join(_text(row[key]) for key in ARRIVAL)
         table.add_row(
             name + (" (away)" if name == figures["outage_of"] else ""),
             *[str(cell) for cell in cells],
@@ -115,7 +118,8 @@ def show(run: Lossy, console: Console) -> None:
 def _row(run: Lossy, platform: str) -> dict[str, Any]:
     truth = run.truth
     booked = [order for order in truth.booked.values() if platform in ("", order.platform)]
-    arrival, upload = truth.arrival_s(run.timeline, platform), truth.upload_s(run.timeline, platform)
+    away = run.wish.outage_of if run.wish.outage_hours else ""
+    arrival, upload = truth.arrival_s(run.timeline, platform, away), truth.upload_s(run.timeline, platform)
     return {
         "paid": len(booked),
         "here": sum(1 for order in booked if order.order_id in truth.placed),
@@ -126,6 +130,7 @@ def _row(run: Lossy, platform: str) -> dict[str, Any]:
         "arrival_p50_s": _rounded(percentile(arrival, 0.5)),
         "arrival_p99_s": _rounded(percentile(arrival)),
         "arrival_most_s": _rounded(arrival[-1] if arrival else None),
+        "arrival_p99_with_outage_s": _rounded(percentile(truth.arrival_s(run.timeline, platform))),
         "upload_p50_s": _rounded(percentile(upload, 0.5)),
         "upload_p99_s": _rounded(percentile(upload)),
     }

@@ -53,6 +53,10 @@ class Timeline:
         """Tell whether the clock was being moved about then."""
         return any(began <= moment <= ended for began, ended in self.hurries)
 
+    def touches(self, since: datetime, until: datetime) -> bool:
+        """Tell whether the clock was being moved, and so a platform was away, anywhere in between."""
+        return any(began <= until and since <= ended for began, ended in self.hurries)
+
 
 @dataclass
 class Truth:
@@ -150,13 +154,16 @@ class Truth:
     def _closed_first(order: Booked) -> bool:
         return order.status == "closed" and order.firsts == 0
 
-    def arrival_s(self, timeline: Timeline, platform: str = "") -> list[float]:
+    def arrival_s(self, timeline: Timeline, platform: str = "", away: str = "") -> list[float]:
         """Return the real seconds from payment to when the placed order could be read, of orders paid while the
-        simulated clock ran as fast as the real one."""
+        simulated clock ran as fast as the real one; those of `away` only if it was there all that time."""
         return sorted(
             (timeline.real(self.seen_at[o.order_id]) - timeline.real(o.paid_at)).total_seconds()
             for o in self.booked.values()
-            if o.order_id in self.seen_at and platform in ("", o.platform) and not timeline.hurried(o.paid_at)
+            if o.order_id in self.seen_at
+            and platform in ("", o.platform)
+            and not timeline.hurried(o.paid_at)
+            and not (o.platform == away and timeline.touches(o.paid_at, self.seen_at[o.order_id]))
         )
 
     def upload_s(self, timeline: Timeline, platform: str = "") -> list[float]:

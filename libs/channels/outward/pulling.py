@@ -166,11 +166,9 @@ class Puller:
         window = next_window(reached.covered_until, began, capabilities, self._overlap_s(line, began), bearable_s)
         if window is None:
             return False
-        # Until it closes this was too much at once: a token that ends within each pull must not stop them all.
         length_s = (window.until - window.since).total_seconds()
-        self._bearable_s[line.shop_id] = max(length_s / 2, BEARABLE_LEAST_S)
         step = reached.step_number + 1
-        listed = await self._take(line, About.ORDER, step, line.client.pages(About.ORDER, window))
+        listed = await self._take(line, About.ORDER, step, self._begun(line, window, length_s))
         ended = self._clock()
         if capabilities.pulls_refunds:
             await self._take(line, About.REFUND, None, line.client.pages(About.REFUND, window))
@@ -182,6 +180,23 @@ class Puller:
             self._looked_back[line.shop_id] = began
         later = window.until + timedelta(seconds=self._interval_s)
         return closed and next_window(later, ended, capabilities) is not None
+
+    async def _begun(self, line: Line, window: Window, length_s: float) -> AsyncIterator[Page]:
+        """Yield a window's pages; once one is read it was too much at once, until it closes.
+
+        A token that ends within each pull must not stop them all. A platform that is away says nothing about that.
+        """
+        try:
+            async for page in line.client.pages(About.ORDER, window):
+                self._halve(line, length_s)
+                yield page
+        except PlatformRefused as refused:
+            if refused.cure is Cure.REFRESH:
+                self._halve(line, length_s)
+            raise
+
+    def _halve(self, line: Line, length_s: float) -> None:
+        self._bearable_s[line.shop_id] = max(length_s / 2, BEARABLE_LEAST_S)
 
     async def _look_ahead(self, line: Line) -> None:
         """Read a shop's newest minute: no evidence, but who buys now need not wait until lists are caught up with."""

@@ -73,6 +73,8 @@ def test_times_are_told_in_real_seconds_and_those_of_the_hurry_are_left_out():
         truth.hear(f"jd.s.{number}", at(seen))
     assert truth.arrival_s(timeline) == [2, 100]
     assert truth.arrival_s(timeline, "taobao") == []
+    assert truth.arrival_s(timeline, away="jd") == [2], "nobody could tell of the first while its platform was away"
+    assert truth.arrival_s(timeline, away="taobao") == [2, 100]
 
 
 def test_percentiles_and_watermarks_that_are_not_there():

@@ -5,6 +5,7 @@ from contextlib import suppress
 from datetime import date
 from functools import partial
 
+import httpx
 import pytest
 
 from libs.channels.capabilities import Capabilities
@@ -217,3 +218,25 @@ async def test_a_pull_that_is_too_much_at_once_is_made_in_pieces_that_grow_again
     assert evidence.covered == at(14_395)
     assert lengths_s[:4] == [14_695, 7_347, 3_673, 1_836]
     assert sum(length_s > 1800 for length_s in lengths_s) < 10, "most pulls close"
+
+
+async def test_a_platform_that_was_away_is_asked_for_all_of_it_at_once():
+    lengths_s, away = [], [httpx.ConnectError("away"), PlatformRefused(Cure.RETRY, "HTTP 503", "")] * 4
+
+    class Back(FakeClient):
+        """Away for some calls."""
+
+        async def pages(self, about, window):
+            lengths_s.append((window.until - window.since).total_seconds())
+            if away:
+                raise away.pop()
+            yield Page(())
+
+    evidence = Kept()
+    found = line(client=Back(), able={"pulls_orders": True})
+    puller = Puller(FakeLines(found), evidence, lambda: at(14_400), 10)
+    for _ in range(9):
+        with suppress(PlatformRefused, httpx.ConnectError):
+            await puller.round(found)
+    assert lengths_s == [14_695] * 9
+    assert evidence.covered == at(14_395)
