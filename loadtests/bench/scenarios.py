@@ -155,7 +155,8 @@ async def burst(rig: Rig) -> dict[str, Any]:
     wanted = steady + BURST_ORDERS
     try:
         while (made := await tasks_made(connection, "steady", "burst")) < wanted:
-            taken = int(await connection.fetchval(_ANSWERED_IN, "own.demo.steady-%", "own.demo.burst-%"))
+            ranges = [(f"own.demo.{prefix}-", f"own.demo.{prefix}.") for prefix in ("steady", "burst")]
+            taken = sum([await connection.fetchval(_ANSWERED_IN, *ids) for ids in ranges])
             peak = max(peak, taken - made)
             if not ended and all(run.done() for run in runs):
                 ended = time.monotonic()
@@ -176,7 +177,7 @@ async def burst(rig: Rig) -> dict[str, Any]:
     }
 
 
-_ANSWERED_IN = "SELECT count(*) FROM ingestion.platform_order WHERE order_id LIKE $1 OR order_id LIKE $2"
+_ANSWERED_IN = "SELECT count(*) FROM ingestion.platform_order WHERE order_id >= $1 AND order_id < $2"
 
 
 async def idle(rig: Rig) -> dict[str, float]:
