@@ -135,7 +135,7 @@ class Puller:
                 return
             try:
                 behind = await self.round(line)
-                wait_s, retry_s = 0.0 if behind else self._interval_s, RETRY_FIRST_S
+                wait_s, retry_s = 0.0 if behind else self._pause_s(line), RETRY_FIRST_S
             except PlatformRefused as refused:
                 outcome = await answer(self._lines, line, refused)
                 wait_s = max(outcome.after_seconds, retry_s) if isinstance(outcome, Retry) else PERSON_RETRY_S
@@ -147,6 +147,11 @@ class Puller:
             if wait_s == retry_s:
                 retry_s = min(retry_s * 2, RETRY_LAST_S)
             await asyncio.sleep(wait_s)
+
+    def _pause_s(self, line: Line) -> float:
+        """Return how long to rest: half as long where pulls are all there is, and no push or message comes first."""
+        able = line.channel.capabilities
+        return self._interval_s / (1 if able.pushes_orders or able.has_queue else 2)
 
     async def round(self, line: Line) -> bool:
         """Pull one window and read the day's numbers; returns whether more windows wait already."""
