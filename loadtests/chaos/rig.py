@@ -110,7 +110,7 @@ class Rig:
         launch = prepare_launch(self.layout, self.ports)
         under_the_clock = (sys.executable, "-m", "loadtests.chaos.jumping")
         children = tuple(
-            replace(child, argv=(*under_the_clock, self._clock(child.name), child.argv[-1]))
+            replace(child, argv=(*under_the_clock, self._clock(child.name), child.argv[-1]), forks=False)
             if child.name in SERVICES
             else child
             for child in launch.plan.children

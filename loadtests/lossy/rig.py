@@ -96,7 +96,7 @@ class Rig:
         clock = str(self.layout.state / f"{SERVICE}.clock")
         under_the_clock = (sys.executable, "-m", "loadtests.chaos.jumping", clock)
         children = tuple(
-            replace(child, argv=(*under_the_clock, child.argv[-1])) if child.name == SERVICE else child
+            replace(child, argv=(*under_the_clock, child.argv[-1]), forks=False) if child.name == SERVICE else child
             for child in launch.plan.children
             if child.name in PROGRAMS
         )
