@@ -85,10 +85,7 @@ class Incoming:
     async def page(self, line: Line, about: About, step: int | None, page: Page, asked_at: datetime) -> None:
         """Take in a page of a pull; what is known already, as windows overlap, is not read and sealed again."""
         check_ids([subject_id for subject_id, _ in page.subjects])
-        async with self._parts.reads() as reads:
-            changes = dict(page.subjects)
-            known = await store.known_subjects(reads, line.shop_id, about.value, changes, bounds=page.bounds)
-        fresh = [document for document in page.documents if document.subject_id not in known]
+        fresh = await self._unknown(line, about, page) if page.documents else []
         command = HearPage(
             shop_id=line.shop_id,
             channel=line.name,
@@ -102,6 +99,12 @@ class Incoming:
             read_at=asked_at,
         )
         await self._submit(command, self._once(line, "page"))
+
+    async def _unknown(self, line: Line, about: About, page: Page) -> list[Document]:
+        changes = dict(page.subjects)
+        async with self._parts.reads() as reads:
+            known = await store.known_subjects(reads, line.shop_id, about.value, changes, bounds=page.bounds)
+        return [document for document in page.documents if document.subject_id not in known]
 
     async def numbers(self, line: Line, step: int, ids: Sequence[str], asked_at: datetime) -> None:
         """Take in orders that a day's list names."""
