@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+from msgspec.structs import replace
 from prometheus_client.parser import text_string_to_metric_families
 
 from contracts.envelope import HEADER_ID, HEADER_SOURCE, HEADER_TYPE
@@ -146,7 +147,7 @@ def impossible() -> Iterator[tuple[str, Outgoing]]:
     yield "a status of its own", order("kind", kind="a\x00b")
     yield (
         "in the wrong topic",
-        order("moved")._replace(topic="ordo.stock.v1", headers=headers("inventory/800/1", "1", "OrderPlaced")),
+        replace(order("moved"), topic="ordo.stock.v1", headers=headers("inventory/800/1", "1", "OrderPlaced")),
     )
 
 
