@@ -229,6 +229,15 @@ class Channels:
             # The figures show it, and the run counts as failed.
             return
 
+    async def told_stock(self) -> None:
+        """Return when a platform was told of stock: once all sales up to what was read there have been heard."""
+
+        async def any_told() -> bool:
+            await self.count_told()
+            return self.stock_told > 0
+
+        await _until("a platform to be told of stock", any_told)
+
     async def count_told(self) -> None:
         """Count how often platforms were told of stock: as often as it changed while the answers came."""
         rows = [row for each in PLATFORMS for row in await self._listings(each)]

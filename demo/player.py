@@ -247,6 +247,8 @@ class Play:
     async def _uploads(self) -> None:
         self.act = "platforms are told of parcels"
         await self.channels.uploaded()
+        self.act = "platforms are told of stock"
+        await self.channels.told_stock()
 
     async def _notices(self) -> None:
         """Wait until every buyer of a parcel was told, then take the last look."""

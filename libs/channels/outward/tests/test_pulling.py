@@ -243,15 +243,6 @@ async def test_a_platform_that_was_away_is_asked_for_all_of_it_at_once():
 
 
 @pytest.mark.parametrize(("pushes", "queue", "pause_s"), [(False, False, 5), (True, False, 10), (False, True, 10)])
-async def test_who_tells_nothing_is_asked_twice_as_often(monkeypatch, pushes, queue, pause_s):
-    slept = []
-
-    async def noted(seconds):
-        slept.append(seconds)
-        raise asyncio.CancelledError
-
-    monkeypatch.setattr("libs.channels.outward.pulling.asyncio.sleep", noted)
+def test_who_tells_nothing_is_asked_twice_as_often(pushes, queue, pause_s):
     found = line(client=FakeClient(), able={"pushes_orders": pushes, "has_queue": queue})
-    with pytest.raises(asyncio.CancelledError):
-        await Puller(FakeLines(found), Kept(), lambda: at(10), 10).run(found.shop_id)
-    assert slept == [pause_s]
+    assert Puller(FakeLines(found), Kept(), lambda: at(10), 10)._pause_s(found) == pause_s
