@@ -59,13 +59,15 @@ def fork(module: str, arguments: Sequence[str], env: Mapping[str, str], folder: 
     sys.stdout.flush()
     sys.stderr.flush()
     reader, writer = os.pipe()
-    with log.open("ab") as file:
-        pid = os.fork()
-        if not pid:
-            _become(module, arguments, env, folder, file.fileno())
-    os.close(writer)
-    os.read(reader, 1)  # ends as soon as the child has closed what is not its own
-    os.close(reader)
+    with open(reader, "rb", buffering=0) as other_end:
+        try:
+            with log.open("ab") as file:
+                pid = os.fork()
+                if not pid:
+                    _become(module, arguments, env, folder, file.fileno())
+        finally:
+            os.close(writer)
+        other_end.read(1)  # ends as soon as the child has closed what is not its own
     return Forked(pid)
 
 
@@ -97,9 +99,11 @@ def _become(module: str, arguments: Sequence[str], env: Mapping[str, str], folde
     except BaseException:  # noqa: BLE001 - told and turned into an exit code, as the interpreter does
         traceback.print_exc()
     finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
+        try:
+            sys.stdout.flush()
+            sys.stderr.flush()
+        finally:
+            os._exit(code)  # a full disk, too, must not let a child go on as a second supervisor
 
 
 def _exit_code(asked: SystemExit) -> int:
