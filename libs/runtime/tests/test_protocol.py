@@ -10,7 +10,7 @@ import uvicorn
 from fastapi import FastAPI, Request
 
 from libs.runtime import protocol
-from libs.runtime.http import BodyLimit, Problem, install_problem_handlers
+from libs.runtime.http import LARGE_FROM_BYTES, BodyLimit, Problem, install_problem_handlers
 from libs.runtime.protocol import HEAD_LIMIT_BYTES, GuardedProtocol, allow_open_files
 from libs.testkit.embedded.server import free_ports
 from libs.testkit.waiting import until
@@ -215,17 +215,17 @@ async def test_large_bodies_share_a_bound_and_small_ones_do_not(monkeypatch: pyt
         await limit({"type": "http", "path": "/", "headers": []}, receive, send)
 
     held = [asyncio.create_task(request(200_000)) for _ in range(2)]
-    await asyncio.sleep(0)
+    await until(lambda: limit._large_bytes == 2 * (200_000 - LARGE_FROM_BYTES), every_s=0)
     refused = asyncio.create_task(request(200_000))
     small = asyncio.create_task(request(60_000))
-    await asyncio.sleep(0)
+    await until(lambda: statuses == [503], every_s=0)
     go.set()
     await asyncio.gather(*held, refused, small)
     assert sorted(statuses) == [200, 200, 200, 503]
     assert limit._large_bytes == 0
     go.clear()
     again = asyncio.create_task(request(200_000))
-    await asyncio.sleep(0)
+    await until(lambda: limit._large_bytes == 200_000 - LARGE_FROM_BYTES, every_s=0)
     go.set()
     await again
     assert statuses[-1] == 200

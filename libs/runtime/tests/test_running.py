@@ -24,7 +24,7 @@ async def test_a_cancellation_that_nobody_asked_for_ends_the_process() -> None:
     async def process() -> None:
         async with asyncio.timeout(5), asyncio.TaskGroup() as group:
             group.create_task(running(Worker())._run_worker())
-            group.create_task(asyncio.sleep(60))
+            group.create_task(asyncio.Event().wait())
 
     with pytest.raises(ExceptionGroup) as caught:
         await process()
@@ -32,12 +32,16 @@ async def test_a_cancellation_that_nobody_asked_for_ends_the_process() -> None:
 
 
 async def test_a_cancellation_of_ours_is_one() -> None:
+    begun = asyncio.Event()
+
     class Patient(Worker):
         async def run(self) -> None:
-            await asyncio.sleep(60)
+            begun.set()
+            await asyncio.Event().wait()
 
     task = asyncio.create_task(running(Patient())._run_worker())
-    await asyncio.sleep(0)
+    async with asyncio.timeout(5):
+        await begun.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task

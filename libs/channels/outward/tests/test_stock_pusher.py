@@ -47,7 +47,7 @@ class Shop:
     async def push_stock(self, orders):
         self.orders += orders
         if self.answer is None:
-            await asyncio.sleep(60)
+            await asyncio.Event().wait()
         if isinstance(self.answer, Exception):
             raise self.answer
         return self.answer

@@ -148,7 +148,11 @@ async def test_an_unreadable_frame_does_not_end_the_socket(platform):
     assert [len(message.hints) for message in found] == [0, 0, 1]
 
 
-@pytest.mark.parametrize("ends", [lambda s: s.close(1011, "broken"), lambda s: asyncio.sleep(0, s.transport.abort())])
+async def _aborted(socket):
+    socket.transport.abort()
+
+
+@pytest.mark.parametrize("ends", [lambda s: s.close(1011, "broken"), _aborted])
 async def test_a_lost_socket_is_told(platform, ends):
     server = await platform(frames=[common(1)], ends=ends)
     socket = MessageSocket(server.access, lambda: NOW)
