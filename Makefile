@@ -1,7 +1,8 @@
 # Everything a person or a machine runs here. `make help` lists it.
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-PYTHON ?= python3
+# Empty: the quickest that is there (deploy/local/venv.sh).
+PYTHON ?=
 VENV := .venv
 BIN := $(VENV)/bin
 PACKAGES := contracts libs services deploy demo modelcheck simulation simulators loadtests
@@ -17,9 +18,7 @@ help: ## List the targets
 
 $(VENV)/.ready: requirements-dev.txt
 	@echo "creating the virtual environment ($(VENV)) and installing what is pinned"
-	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
-	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --disable-pip-version-check --progress-bar off --quiet --require-hashes -r requirements-dev.txt
+	@PYTHON="$(PYTHON)" deploy/local/venv.sh $(VENV) requirements-dev.txt
 	@touch $@
 
 setup: $(VENV)/.ready ## Create the virtual environment and install the pinned dependencies

@@ -1,6 +1,7 @@
 """A whole stack of its own to be timed: own folder, free ports, and the CPU of each of its processes."""
 
 import os
+import platform
 import shutil
 import subprocess
 import tempfile
@@ -102,9 +103,16 @@ def spent(before: Mapping[str, float], after: Mapping[str, float]) -> dict[str, 
 
 
 def commit_and_machine() -> dict[str, str]:
-    """Return what a figure must be read with: commit, cores, processor, memory."""
+    """Return what a figure must be read with: commit, cores, processor, memory, and which build of Python."""
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
     lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines() if Path("/proc/cpuinfo").exists() else []
     model = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown")
     memory = f"{psutil.virtual_memory().total / 2**30:.0f} GiB"
-    return {"commit": commit.stdout.strip(), "cores": str(os.cpu_count()), "processor": model, "memory": memory}
+    python = f"{platform.python_version()} ({', '.join(platform.python_build())}, {platform.python_compiler()})"
+    return {
+        "commit": commit.stdout.strip(),
+        "cores": str(os.cpu_count()),
+        "processor": model,
+        "memory": memory,
+        "python": python,
+    }
