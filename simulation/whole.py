@@ -33,7 +33,6 @@ class Whole:
             timers_per_batch=dice.choice((1, 200)),
             unsent_records=dice.choice((20, 50_000)),
             fetch_timeout_ms=3_000,
-            linger_ms=dice.choice((0, 2)),
             lease_ms=3_000,
             retry_first_ms=30,
             retry_last_ms=500,

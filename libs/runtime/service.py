@@ -177,7 +177,6 @@ def assemble(service: Service, log: Log | None = None) -> Running:
     limits = service.limits or Limits(
         batch_inputs=settings.batch_inputs,
         queue_commands=settings.queue_commands,
-        linger_ms=settings.linger_ms,
         rests=settings.rests,
         rest_limit_ms=settings.rest_limit_ms,
         calls_in_flight=settings.calls_in_flight,

@@ -30,7 +30,6 @@ class ServiceSettings(BaseSettings):
     replication: int = Field(1, validation_alias="ORDO_REPLICATION", ge=1)
     batch_inputs: int = Field(1_000, validation_alias="ORDO_BATCH_INPUTS", ge=1)
     queue_commands: int = Field(2_000, validation_alias="ORDO_QUEUE_COMMANDS", ge=1)
-    linger_ms: int = Field(2, validation_alias="ORDO_LINGER_MS", ge=0)
     rests: float = Field(
         4.0, validation_alias="ORDO_RESTS", ge=0, description="a busy worker begins batches so many durations apart"
     )

@@ -113,7 +113,7 @@ class Journal(Protocol):
         ...
 
     async def begin(self) -> None:
-        """Open the batch's transaction."""
+        """Begin a batch: what is loaded from here on is what it decides on."""
         ...
 
     async def load(self, wanted: Mapping[type[Row], Collection[Key]]) -> dict[type[Row], list[Row]]:

@@ -160,19 +160,27 @@ class KafkaLog:
         self._reader = reader
 
     async def fetch(self, max_records: int, timeout_ms: int) -> list[Record]:
-        """Return up to `max_records` new records; a broker that is away looks like an empty log until it is back."""
+        """Return up to `max_records` new records; a broker that is away looks like an empty log until it is back.
+
+        Between two calls nothing is asked for. Else the client would ask again at once, and be told of each single
+        record that is published while its reader works or rests.
+        """
         reader = self._reader
         if reader is None:
             raise FetchFailed("nobody reads the log here any more: begin again")
         if reader._fetcher.error_future.done():  # the task that fetches in the background: nobody else asks after it
             await self._drop(reader)
             raise FetchFailed("the consumer stopped fetching")
-        if not reader.assignment():
+        assigned = reader.assignment()
+        if not assigned:
             await asyncio.sleep(timeout_ms / 1000)
             return []
         try:
             with _no_strays(FetchFailed):
+                reader.resume(*reader.paused())
                 found = await reader.getmany(timeout_ms=timeout_ms, max_records=max_records)
+                if found:
+                    reader.pause(*assigned)
         except OffsetOutOfRangeError as error:
             await self._drop(reader)
             raise PositionLost(repr(error)) from error

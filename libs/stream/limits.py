@@ -16,7 +16,6 @@ class Limits:
     unsent_records: int = 50_000
     calls_in_flight: int = 8  # to one destination
     fetch_timeout_ms: int = 500
-    linger_ms: int = 2
     rests: float = 4.0
     rest_limit_ms: int = 250
     lease_ms: int = 3_000

@@ -1,4 +1,4 @@
-"""The journal on Postgres: COPY and arrays under one connection, so that a batch costs a handful of round trips."""
+"""The journal on Postgres: a batch is what it loads and, unless it is long, one statement."""
 
 import asyncio
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
@@ -11,8 +11,8 @@ import msgspec
 from libs.decide import Due, Key, Reply, Row, Send
 from libs.stream.journal import Answered, Changes, Fenced, Head, JournalAway, Parked, Resume, Unsaveable
 from libs.stream.log import Outgoing, Place
-from libs.stream.postgres_save import save_outputs, save_rows
-from libs.stream.postgres_sql import ACQUIRE, ADVANCE, RENEW, SELECT_PARKED, SELECT_SENDS
+from libs.stream.postgres_save import save_of, session_setup
+from libs.stream.postgres_sql import ACQUIRE, FENCED_STATE, RENEW, SELECT_PARKED, SELECT_SENDS
 from libs.stream.rows import RowCodec
 from libs.stream.tables import Tables
 
@@ -75,7 +75,7 @@ class PostgresJournal:
             self._transaction = None
             connection = await connect(self._dsn, self._schema)
             try:
-                await connection.execute(";".join(codec.row_type() for codec in self._codecs.values() if codec.key))
+                await connection.execute(session_setup(self._codecs))
             except BaseException:
                 connection.terminate()
                 raise
@@ -170,12 +170,18 @@ class PostgresJournal:
             raise self._away(error) from error
 
     async def begin(self) -> None:
-        """Open the batch's transaction."""
+        """Begin a batch: from here to its end on one connection, and in a transaction where rows are to be locked."""
         try:
-            self._transaction = (await self._main()).transaction()
-            await self._transaction.start()
+            await self._main()
+            if self._lock_rows:
+                await self._open()
         except _AWAY as error:
             raise self._away(error) from error
+
+    async def _open(self) -> None:
+        if self._transaction is None:
+            self._transaction = self._connection.transaction()
+            await self._transaction.start()
 
     async def load(self, wanted: Mapping[type[Row], Collection[Key]]) -> dict[type[Row], list[Row]]:
         """Return the rows of these keys, locked in key order where shards share tables."""
@@ -193,19 +199,28 @@ class PostgresJournal:
         return found
 
     async def commit(self, changes: Changes, lease_ms: int) -> None:
-        """Save rows, outputs and positions in one transaction; the lease's epoch and every old offset must match."""
+        """Save rows, outputs and positions at once; the lease's epoch and every old offset must match."""
         connection = self._connection
         try:
-            await save_rows(connection, changes, self._codecs)
-            await save_outputs(connection, changes, self._shard)
-            await self._advance(connection, changes, lease_ms)
-            await self._transaction.commit()
-            self._transaction = None
+            save = save_of(changes, self._codecs, shard=self._shard, epoch=self._epoch, lease_ms=lease_ms)
+            if save.copies:
+                await self._open()
+            for copy in save.copies:
+                await connection.copy_records_to_table(copy.table, records=copy.records, columns=copy.columns)
+            await connection.fetchval(save.statement(), *save.arguments)
+            if self._transaction is not None:
+                await self._transaction.commit()
+                self._transaction = None
         except _AWAY as error:
             raise self._away(error) from error
         except (asyncpg.PostgresError, asyncpg.DataError, ValueError, TypeError, OverflowError) as error:
+            if getattr(error, "sqlstate", "") == FENCED_STATE:
+                raise self._fenced() from None
             await self._check_epoch()
             raise Unsaveable(_reason(error)) from error
+
+    def _fenced(self) -> Fenced:
+        return Fenced(f"{self._schema}: epoch {self._epoch} no longer owns the shard, or its offsets moved")
 
     async def _check_epoch(self) -> None:
         """Raise Fenced if a successor holds the lease: then rows refused us are its rows, not a message's fault."""
@@ -215,35 +230,7 @@ class PostgresJournal:
         except _AWAY as error:
             raise self._away(error) from error
         if epoch != self._epoch:
-            raise Fenced(f"{self._schema}: the lease has epoch {epoch}, not {self._epoch}")
-
-    async def _advance(self, connection: Any, changes: Changes, lease_ms: int) -> None:
-        offsets = sorted(changes.offsets.items())
-        seqs = sorted(changes.seqs.items())
-        heads = sorted(changes.heads.items())
-        moved = await connection.fetchrow(
-            ADVANCE,
-            self._shard,
-            self._epoch,
-            lease_ms,
-            changes.batch_no,
-            changes.decided_at,
-            _encode(changes.inputs),
-            [topic for (topic, _), _ in offsets],
-            [part for (_, part), _ in offsets],
-            [old for _, (old, _) in offsets],
-            [new for _, (_, new) in offsets],
-            [topic for (topic, _, _), _ in seqs],
-            [part for (_, part, _), _ in seqs],
-            [src for (_, _, src), _ in seqs],
-            [seq for _, seq in seqs],
-            [topic for (topic, _), _ in heads],
-            [part for (_, part), _ in heads],
-            [head.next_seq for _, head in heads],
-            [head.cursor for _, head in heads],
-        )
-        if moved["leases"] != 1 or moved["offsets"] != len(offsets):
-            raise Fenced(f"{self._schema}: epoch {self._epoch} no longer owns the shard, or its offsets moved")
+            raise self._fenced()
 
     async def rollback(self) -> None:
         """Forget the open transaction; a connection that cannot even do that is dropped."""
@@ -332,6 +319,8 @@ class PostgresJournal:
 
 
 def _reason(error: BaseException) -> str:
-    """Return what the database said, without the row it was said of: its detail may quote values."""
+    """Return what was refused, without the row it was said of: the text may quote values, its cause tells why only."""
     constraint = getattr(error, "constraint_name", None)
-    return f"{type(error).__name__}" + (f" ({constraint})" if constraint else f": {str(error)[:120]}")
+    return f"{type(error).__name__}" + (
+        f" ({constraint})" if constraint else f": {str(error.__cause__ or error)[:120]}"
+    )

@@ -22,9 +22,10 @@ WITH held AS (
 SELECT count(*) FROM held
 """
 
-# Lease, offsets, sequences, heads and the log of inputs move together, or (counts differ) the batch is rolled back.
-ADVANCE = """
-WITH held AS (
+# What a batch moves, as the first parts of the statement that saves it: lease, positions, sequences, heads, the log of
+# its inputs. `FENCE` is what that statement selects: unless the lease is held and every position was where the batch
+# began, all of it is undone.
+ADVANCE = """held AS (
     UPDATE stream_lease
     SET expires_at = clock_timestamp() + $3::bigint * interval '1 ms', batch_no = $4, decided_at = $5
     WHERE shard = $1 AND epoch = $2 AND batch_no = $4 - 1 RETURNING 1
@@ -43,14 +44,53 @@ WITH held AS (
     SET next_seq = excluded.next_seq, cursor_seq = greatest(h.cursor_seq, excluded.cursor_seq)
 ), logged AS (
     INSERT INTO batch_log (shard, batch_no, decided_at, inputs) VALUES ($1, $4, $5, $6)
+)"""
+ADVANCE_ARGUMENTS = 18
+FENCE = (
+    "SELECT pg_temp.fence((SELECT count(*) FROM held) = 1 AND (SELECT count(*) FROM moved) = cardinality($7::text[]))"
 )
-SELECT (SELECT count(*) FROM held) AS leases, (SELECT count(*) FROM moved) AS offsets
+FENCED_STATE = "OR001"
+MAKE_FENCE = f"""
+CREATE FUNCTION pg_temp.fence(ours boolean) RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+    IF NOT ours THEN
+        RAISE EXCEPTION 'the lease or a position is no longer ours' USING ERRCODE = '{FENCED_STATE}';
+    END IF;
+    RETURN ours;
+END $$
 """
 
-UPSERT_EGRESS_DONE = """
-UPDATE egress SET attempts = $3, next_try_at = NULL, outcome = left($4, 300)
-WHERE destination = $1 AND send_id = $2
+# -- what a batch says, each a statement by itself --------------------------------------------------------------------
+
+DELETE_TIMERS = "DELETE FROM timer USING unnest($1::text[], $2::text[]) AS u(k, key_) WHERE kind = u.k AND key = u.key_"
+UPSERT_TIMERS = """
+INSERT INTO timer (kind, key, due_at) SELECT * FROM unnest($1::text[], $2::text[], $3::timestamptz[])
+ON CONFLICT (kind, key) DO UPDATE SET due_at = excluded.due_at
 """
+
+INSERT_EGRESS = """
+INSERT INTO egress (destination, send_id, key, body, written_at, attempts, next_try_at, outcome)
+SELECT u.destination, u.send_id, u.key, u.body, $5, 0, u.not_before, 'waiting'
+FROM unnest($1::text[], $2::text[], $3::text[], $4::jsonb[], $6::timestamptz[])
+    AS u(destination, send_id, key, body, not_before)
+ON CONFLICT DO NOTHING
+"""
+END_EGRESS = """
+UPDATE egress e SET attempts = u.attempts, next_try_at = NULL, outcome = left(u.outcome, 300)
+FROM unnest($1::text[], $2::text[], $3::int[], $4::text[]) AS u(destination, send_id, attempts, outcome)
+WHERE e.destination = u.destination AND e.send_id = u.send_id
+"""
+
+# `n` of the rows given counts from 1; it goes on from the highest there is.
+INSERT_PARKED = """
+INSERT INTO parked
+SELECT u.key, u.n + (SELECT coalesce(max(n), 0) FROM parked), u.topic, u.part, u.at_offset, u.src, u.seq, u.type,
+       u.value, u.error, u.behind, u.attempts, u.parked_at
+FROM unnest($1::pg_temp.parked_row[]) u
+"""
+DELETE_PARKED = (
+    "DELETE FROM parked p USING unnest($1::text[], $2::bigint[]) AS u(key, n) WHERE p.key = u.key AND p.n = u.n"
+)
 
 SELECT_PARKED = """
 SELECT key, n, topic, part AS partition, at_offset AS "offset", src AS source, seq, type, value, error, behind

@@ -2,7 +2,7 @@
 
 import types
 import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from operator import attrgetter
 from typing import Any
@@ -80,13 +80,8 @@ class RowCodec:
         return f"{text} ORDER BY {order} FOR NO KEY UPDATE OF t" if lock else text
 
     def row_type(self) -> str:
-        """Return the statement that makes the type `update` takes, for one session.
-
-        One array of rows costs client and server about half of what one array a column does. The table's own row type
-        would do as well, but a migration may change that under a running service.
-        """
-        columns = ", ".join(f'"{name}" {kind}' for name, kind in zip(self.columns, self.types, strict=True))
-        return f'CREATE TYPE pg_temp."{self.table}_row" AS ({columns})'
+        """Return the statement that makes the type of this table's rows, for one session."""
+        return row_type(self.table, self.types_by_column)
 
     def update(self) -> str:
         """Return the statement that rewrites many rows, given as one array of `values`."""
@@ -100,3 +95,19 @@ class RowCodec:
         keys = ", ".join(f'"{name}"' for name in self.key)
         match = " AND ".join(f't."{name}" = u."{name}"' for name in self.key)
         return f'DELETE FROM "{self.table}" t USING unnest({arrays}) AS u({keys}) WHERE {match}'
+
+
+def row_type(table: str, types: Mapping[str, str]) -> str:
+    """Return the statement that makes the type in which rows of `table` travel, for one session.
+
+    One array of rows costs client and server about half of what one array a column does. The table's own row type
+    would do as well, but a migration may change that under a running service.
+    """
+    columns = ", ".join(f'"{name}" {kind}' for name, kind in types.items())
+    return f'CREATE TYPE pg_temp."{table}_row" AS ({columns})'
+
+
+def insert_rows(table: str, columns: Sequence[str]) -> str:
+    """Return the statement that adds rows to `table`, given as one array of their type."""
+    names = ", ".join(f'"{name}"' for name in columns)
+    return f'INSERT INTO "{table}" ({names}) SELECT * FROM unnest($1::pg_temp."{table}_row"[])'

@@ -203,11 +203,12 @@ class Worker:
         renew_s = self.limits.lease_ms / 3000
         loop = asyncio.get_running_loop()
         renewed = loop.time()
-        pace = Pace(self.limits.rests, self.limits.linger_ms, self.limits.rest_limit_ms)
+        pace = Pace(self.limits.rests, self.limits.rest_limit_ms)
         fetching: asyncio.Task[list[Record]] | None = None
         news: asyncio.Task[bool] | None = None
         try:
             while not self._stopping:
+                await asyncio.sleep(pace.rest_s(loop.time()))
                 fetching = fetching or asyncio.create_task(
                     self._log.fetch(self.limits.batch_inputs, self.limits.fetch_timeout_ms)
                 )
@@ -220,17 +221,13 @@ class Worker:
                 if fetching.done():
                     records = fetching.result()
                     fetching = None
-                if (records or news.done()) and len(records) < self.limits.batch_inputs:
-                    await asyncio.sleep(pace.pause_s(loop.time()))
-                    if records:
-                        records += await self._log.fetch(self.limits.batch_inputs - len(records), 0)
                 if news.done():
                     self._desk.news.clear()
                     news = None
                 began = loop.time()
                 if await self._round(records):
                     renewed = loop.time()
-                    pace.note(began, renewed)
+                    pace.note(began, renewed, full=len(records) == self.limits.batch_inputs)
                 elif loop.time() - renewed >= renew_s:
                     await self._journal.renew(self.limits.lease_ms, self._writer.heads)
                     renewed = loop.time()

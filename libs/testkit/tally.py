@@ -16,7 +16,7 @@ from libs.stream.log import Outgoing, Place
 from libs.stream.tables import Tables
 
 START = datetime(2026, 11, 11, tzinfo=UTC)
-LIMITS = Limits(lease_ms=600, linger_ms=0, fetch_timeout_ms=50, retry_first_ms=10)
+LIMITS = Limits(lease_ms=600, fetch_timeout_ms=50, retry_first_ms=10)
 
 
 class Tally(Row, kw_only=True):

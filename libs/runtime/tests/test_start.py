@@ -70,7 +70,7 @@ def test_a_missing_setting_is_named(env: pytest.MonkeyPatch, name: str) -> None:
         ("ORDO_PARTITIONS", "0"),
         ("ORDO_BATCH_INPUTS", "0"),
         ("ORDO_QUEUE_COMMANDS", "0"),
-        ("ORDO_LINGER_MS", "-1"),
+        ("ORDO_RESTS", "-1"),
         ("ORDO_LEASE_MS", "499"),
     ],
 )

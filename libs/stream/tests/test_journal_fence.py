@@ -2,16 +2,17 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from libs.decide import Reply, State
+from libs.decide import Delivered, Reply, Send, State
 from libs.runtime.settings import sqlalchemy_url
-from libs.stream.journal import Answered, Changes, Fenced, Head, Unsaveable
+from libs.stream.journal import Answered, Changes, Fenced, Head, Parked, Unsaveable
 from libs.stream.log import Outgoing
 from libs.stream.postgres import PostgresJournal
+from libs.stream.postgres_save import COPY_FROM_ROWS
 from libs.stream.tables import STREAM
 from libs.testkit.tally import METADATA, TABLES
 
@@ -40,11 +41,12 @@ async def dsn(database: str) -> str:
     return database
 
 
-def changes(batch_no: int, *, outbox: bool = False, command: str = "") -> Changes:
+def changes(batch_no: int, *, outbox: int = 0, command: str = "") -> Changes:
     found = Changes(batch_no=batch_no, decided_at=NOW, state=State())
     if outbox:
-        found.heads[PLACE] = Head(2, 0)
-        found.outbox.append((Outgoing(*PLACE, 1, 0, b"o1", b"{}", ()), "OrderCleared", "cause"))
+        found.heads[PLACE] = Head(outbox + 1, 0)
+    for seq in range(1, outbox + 1):
+        found.outbox.append((Outgoing(*PLACE, seq, 0, b"o1", b"{}", ()), "OrderCleared", "cause"))
     if command:
         found.answered.append(Answered(command, "Add", b"f", b"", Reply(status=200, body={})))
     return found
@@ -54,7 +56,8 @@ def changes(batch_no: int, *, outbox: bool = False, command: str = "") -> Change
     "what",
     [
         pytest.param({}, id="the same batch number"),
-        pytest.param({"outbox": True}, id="the same sequence number"),
+        pytest.param({"outbox": 1}, id="the same sequence number"),
+        pytest.param({"outbox": COPY_FROM_ROWS}, id="as many as are copied"),
         pytest.param({"command": "key"}, id="the same command"),
     ],
 )
@@ -81,3 +84,57 @@ async def test_what_the_database_refuses_its_owner_is_unsaveable(dsn: str) -> No
             await owner.commit(changes(2, command="key"), LEASE_MS)
         await owner.begin()
         await owner.commit(changes(2, command="another"), LEASE_MS)
+
+
+async def test_a_batch_whose_positions_moved_leaves_nothing(dsn: str) -> None:
+    for records in (1, COPY_FROM_ROWS):
+        async with journal_of(dsn) as owner:
+            assert await owner.acquire("owner", LEASE_MS) is not None
+            await owner.start_offsets({PLACE: 0})
+            moved = changes(1, outbox=records, command="key")
+            moved.offsets[PLACE] = (5, 6)
+            await owner.begin()
+            with pytest.raises(Fenced):
+                await owner.commit(moved, LEASE_MS)
+            await owner.rollback()
+            assert await owner.answers(["key"]) == {}
+            resume = await owner.acquire("owner", LEASE_MS)
+            assert resume is not None
+            assert (resume.batch_no, resume.offsets, resume.heads) == (0, {PLACE: 0}, {})
+
+
+async def test_everything_a_batch_can_say_is_saved_by_one_statement(dsn: str) -> None:
+    async with journal_of(dsn) as owner:
+        assert await owner.acquire("owner", LEASE_MS) is not None
+        await owner.start_offsets({PLACE: 0})
+        said = changes(1, outbox=2, command="key")
+        said.offsets[PLACE] = (0, 3)
+        said.seqs[(*PLACE, "ingestion/0")] = 3
+        said.timers_set[("wake", "a")] = said.timers_set[("wake", "b")] = NOW
+        said.sends += [Send(destination="shop", send_id=n, key="o1", body={"n": n}) for n in ("1", "2")]
+        said.parked += [_parked("o1"), _parked("o2")]
+        await owner.begin()
+        await owner.commit(said, LEASE_MS)
+        assert [p.n for key in ("o1", "o2") for p in await owner.parked(key)] == [1, 2]
+        then = changes(2)
+        then.timers_gone.update({("wake", "a"), ("wake", "b")})
+        then.timers_set[("wake", "b")] = NOW + timedelta(hours=1)
+        then.delivered.append(Delivered(destination="shop", send_id="1", key="o1", ok=True, detail="ok", attempts=1))
+        then.unparked.append(("o1", 1))
+        then.parked.append(_parked("o3"))
+        await owner.begin()
+        await owner.commit(then, LEASE_MS)
+        assert await owner.due(NOW, 10) == ([], NOW + timedelta(hours=1)), "set again is not gone"
+        assert [send.send_id for send, _ in await owner.waiting_sends(NOW, ["shop"], 10)] == ["2"]
+        assert await owner.parked("o1") == []
+        assert [p.n for p in await owner.parked("o3")] == [3]
+        resume = await owner.acquire("owner", LEASE_MS)
+        assert resume is not None
+        assert resume.offsets == {PLACE: 3}
+        assert resume.seqs == {(*PLACE, "ingestion/0"): 3}
+        assert resume.parked_keys == {"o2", "o3"}
+        assert [len(rows) async for rows in owner.unsent(resume.heads, 10)] == [2]
+
+
+def _parked(key: str) -> Parked:
+    return Parked(key, PLACE[0], PLACE[1], 7, "ingestion/0", 8, "OrderPlaced", b"{}", "why")

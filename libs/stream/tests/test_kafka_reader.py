@@ -160,3 +160,22 @@ async def test_what_a_wrong_clock_dated_is_published_all_the_same(fresh_topics: 
         assert (await found.ends([(RISK.name, 0)])) == {(RISK.name, 0): 1}
     finally:
         await found.close()
+
+
+async def test_nothing_is_asked_between_two_calls(log: tuple[KafkaLog, str]) -> None:
+    found, topic = log
+    sent = found._reader._client.send
+    asked: list[str] = []
+
+    async def counted(node: Any, request: Any, **more: Any) -> Any:
+        asked.append(type(request).__name__)
+        return await sent(node, request, **more)
+
+    found._reader._client.send = counted
+    for seq in (2, 3):
+        await found.publish([out(topic, seq)])
+    assert asked == [], "the reader works or rests"
+    for number, seq in enumerate((b"2", b"3"), 1):  # the mock broker gives one batch an answer
+        assert await read(found) == [seq]
+        await asyncio.sleep(0.05)
+        assert asked == ["FetchRequest"] * number, "one look, one question"

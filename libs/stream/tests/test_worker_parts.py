@@ -8,6 +8,7 @@ import pytest
 
 from libs.stream.log import Outgoing
 from libs.stream.memory import MemoryCluster, MemoryJournal, MemoryLog, Stored
+from libs.stream.pace import Pace
 from libs.stream.worker import Worker
 from libs.testkit.tally import HANDLERS, LIMITS, cancels
 
@@ -44,3 +45,15 @@ async def test_the_worker_ends_with_its_publisher(log: type[BrokenLog]) -> None:
             cluster.append(record)
         with pytest.raises(RuntimeError, match="a part of the worker ended"):
             await task
+
+
+def test_a_busy_worker_rests_in_proportion_and_an_idle_one_does_not() -> None:
+    pace = Pace(rests=4.0, limit_ms=250)
+    assert pace.rest_s(100.0) == 0
+    pace.note(100.0, 100.02, full=False)
+    assert pace.rest_s(100.02) == pytest.approx(0.06), "batches begin four durations apart"
+    assert pace.rest_s(100.5) == 0, "it was idle meanwhile"
+    pace.note(200.0, 201.0, full=False)
+    assert pace.rest_s(200.1) == pytest.approx(0.15), "within the limit"
+    pace.note(300.0, 300.02, full=True)
+    assert pace.rest_s(300.02) == 0, "more waits already"

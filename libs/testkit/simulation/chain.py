@@ -243,7 +243,6 @@ class Chain:
             timers_per_batch=dice.choice((1, 200)),
             unsent_records=dice.choice((5, 50_000)),
             fetch_timeout_ms=2_000,
-            linger_ms=dice.choice((0, 2)),
             lease_ms=dice.choice((1_000, 3_000)),
             retry_first_ms=20,
             retry_last_ms=400,

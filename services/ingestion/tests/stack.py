@@ -108,7 +108,7 @@ async def _serving(settings, journal, vault, engine, stored=None, limits=None, o
         owner="test",
         clock=utc_now,
         senders=senders,
-        limits=limits or Limits(linger_ms=0),
+        limits=limits or Limits(),
     )
     parts = Parts(settings, Auth(settings), worker, engine, vault)
     if outside:

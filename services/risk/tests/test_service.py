@@ -67,7 +67,7 @@ async def risk(database: str) -> AsyncIterator[Risk]:
     service = build(settings)
     cluster = MemoryCluster()
     journal = PostgresJournal(database, "risk", service.tables)
-    limits = Limits(lease_ms=2000, linger_ms=0, fetch_timeout_ms=50, retry_first_ms=10)
+    limits = Limits(lease_ms=2000, fetch_timeout_ms=50, retry_first_ms=10)
     worker = Worker(service.handlers, journal, MemoryLog(cluster), owner="test", clock=utc_now, limits=limits)
     engine = create_async_engine(
         sqlalchemy_url(database),

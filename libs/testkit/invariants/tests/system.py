@@ -27,7 +27,7 @@ from services.ingestion import domain as intake
 from services.inventory.domain import commands as stock
 from services.risk import domain as review
 
-LIMITS = Limits(linger_ms=0, fetch_timeout_ms=50, retry_first_ms=10)
+LIMITS = Limits(fetch_timeout_ms=50, retry_first_ms=10)
 WAIT_LIMIT_S = 30.0
 POLL_S = 0.05
 MORNING = datetime(2026, 11, 11, 1, tzinfo=UTC)
