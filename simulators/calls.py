@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import TypeVar
 from urllib.parse import parse_qsl
 
+import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -46,5 +47,4 @@ def page_of(rows: Sequence[Row], page: int, size: int) -> Sequence[Row]:
 
 def as_json(document: object, status: int = 200) -> Response:
     """Answer with JSON."""
-    body = json.dumps(document, ensure_ascii=False, separators=(",", ":"))
-    return Response(body, status, media_type="application/json")
+    return Response(msgspec.json.encode(document), status, media_type="application/json")

@@ -39,8 +39,8 @@ async def pulled(rig: Rig, orders: int) -> dict[str, Any]:
             since = utc_now()
             opened = await _open(platform)
             await _place(platform, orders)
-            # A list is asked for what is older than its lag, and it is not the lag that is timed.
-            await asyncio.sleep(CHANNEL.capabilities.pull_lag_s + SKEW_S)
+            # A list is asked for what is older than its lag, by whole seconds, and it is not the lag that is timed.
+            await asyncio.sleep(CHANNEL.capabilities.pull_lag_s + SKEW_S + 1)
             before, double_before = rig.cpu_ms(), family_cpu_ms(platform.pid)
             began = time.time()
             await _connect(merchant, platform, opened, since)

@@ -1,9 +1,10 @@
 """What the gateway answers: the 10000 envelope, and its documented error codes."""
 
-import json
 from typing import Any
 
 from starlette.responses import Response
+
+from simulators.calls import as_json
 
 SUCCESS = 10000
 MESSAGES = {
@@ -51,4 +52,4 @@ def failed(failure: Failed, log_id: str) -> Response:
 def _answer(said: dict[str, Any], log_id: str, number: int) -> Response:
     # Gateways of the older generation said err_no and message: both are still there.
     said |= {"err_no": number, "message": said["msg"], "log_id": log_id}
-    return Response(json.dumps(said, ensure_ascii=False), media_type="application/json")
+    return as_json(said)

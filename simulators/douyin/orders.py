@@ -20,17 +20,18 @@ CIPHERS_LIMIT = 50
 def search_list(call: Call) -> dict[str, Any]:
     """order.searchList: whole orders, by time of creation or change; `total` counts them all."""
     size, page = call.number("size", 1, PAGE_LIMIT_ROWS), call.number("page", 0, PAGES_LIMIT)
-    rows = [order for order in _window(call) if _has_status(call, order)]
+    changed = [order for order in _window(call) if _has_status(call, order)]
     by = call.params.get("order_by") or "create_time"
     if by not in ("create_time", "update_time"):
         raise Failed(40004, "isv.parameter-invalid", "参数order_by不合法")
+    rows = changed if by == "update_time" else sorted(changed, key=_by_creation, reverse=True)
+    first, last = page * size, (page + 1) * size
     ascending = call.params.get("order_asc") in (True, "true")
-    listed = sorted(rows, key=_by_change if by == "update_time" else _by_creation, reverse=not ascending)
-    shown = listed[page * size : (page + 1) * size]
+    shown = rows[::-1][first:last] if ascending else rows[first:last]
     document = [order_document(call.shop, order, shown_receivers(call)) for order in shown]
     total = len(rows)
     # The newest rows of the window change while their reader turns the page.
-    call.market.shift_page(call.shop, sorted(rows, key=_by_change, reverse=True))
+    call.market.shift_page(call.shop, changed)
     return {"page": page, "size": len(shown), "total": total, "shop_order_list": document}
 
 
@@ -107,6 +108,7 @@ def shown_receivers(call: Call) -> str:
 
 
 def _window(call: Call) -> Sequence[PlatformOrder]:
+    """Return the orders of the window that is asked for, newest change first."""
     now = call.market.now()
     end = now + timedelta(seconds=1)
     if call.params.get("update_time_start") or call.params.get("update_time_end"):
@@ -116,7 +118,8 @@ def _window(call: Call) -> Sequence[PlatformOrder]:
     since, until = moment(call, "create_time_start", now - WINDOW_LIMIT), moment(call, "create_time_end", end)
     _check_window(call, since, until)
     shown_until = call.market.shown_until(NAME, until)
-    return [order for order in call.shop.orders.values() if since <= order.created_at < shown_until]
+    found = [order for order in call.shop.orders.values() if since <= order.created_at < shown_until]
+    return sorted(found, key=_by_change, reverse=True)
 
 
 def _check_window(call: Call, since: datetime, until: datetime) -> None:

@@ -1,9 +1,10 @@
 """What Meituan answers: `{"data": ...}`, or `ng` with one of its error codes; the HTTP status is always 200."""
 
-import json
 from typing import Any
 
 from starlette.responses import Response
+
+from simulators.calls import as_json
 
 OK = "ok"
 MESSAGES = {
@@ -45,4 +46,4 @@ def failed(failure: Failed) -> Response:
 
 
 def _answer(said: dict[str, Any]) -> Response:
-    return Response(json.dumps(said, ensure_ascii=False), media_type="application/json")
+    return as_json(said)

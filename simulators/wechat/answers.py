@@ -1,8 +1,8 @@
 """What WeChat answers: `errcode` and `errmsg` beside the data; the HTTP status is always 200."""
 
-import json
 from typing import Any
 
+import msgspec
 from starlette.responses import Response
 
 MESSAGES = {
@@ -65,4 +65,4 @@ def failed(failure: Failed, request_id: str) -> Response:
 
 
 def _answer(said: dict[str, Any]) -> Response:
-    return Response(json.dumps(said, ensure_ascii=False), media_type="application/json; charset=utf-8")
+    return Response(msgspec.json.encode(said), media_type="application/json; charset=utf-8")
