@@ -21,6 +21,7 @@ from libs.decide import Command, Handlers, Reply
 from libs.runtime.auth import Auth
 from libs.runtime.clock import utc_now
 from libs.runtime.http import REFUSALS, BodyLimit, Problem, install_problem_handlers, respond
+from libs.runtime.plain import PlainRoutes, plain_routes
 from libs.runtime.protocol import GuardedProtocol
 from libs.runtime.settings import ServiceSettings, sqlalchemy_url
 from libs.stream.companions import Companion
@@ -223,8 +224,10 @@ def application(service: Service, parts: Parts) -> FastAPI:
         responses=REFUSALS,
     )
     install_problem_handlers(app)
+    routers = service.routers(parts)
+    app.add_middleware(PlainRoutes, routes=plain_routes(routers), on_error=app.exception_handlers)
     app.add_middleware(BodyLimit, uploads=service.uploads)
-    for router in service.routers(parts):
+    for router in routers:
         app.include_router(router)
     app.include_router(_operations(parts))
     return app

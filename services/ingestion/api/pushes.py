@@ -11,11 +11,11 @@ from libs.channels.channel import PushRefused, PushRequest
 from libs.channels.outward.lines import Line
 from libs.channels.refusals import OrderRefused
 from libs.runtime.http import Problem, problem_response, respond
+from libs.runtime.plain import PlainRoute
 from libs.runtime.service import Parts
 from services.ingestion.api.documents_heard import all_heard, check_ids, hints_heard
 from services.ingestion.api.edge import Edge
 from services.ingestion.api.line_book import LineBook
-from services.ingestion.api.plain import PlainRoute
 from services.ingestion.api.webhooks import PAUSED_RETRY_SECONDS, SHOP_ID, read_body, refusal
 from services.ingestion.domain import TakeHints
 

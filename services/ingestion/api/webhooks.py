@@ -13,10 +13,10 @@ from libs.channels.own.signing import SignatureRefused, read_headers, verify
 from libs.channels.refusals import OrderRefused
 from libs.decide import Reply
 from libs.runtime.http import Problem, problem_response, respond
+from libs.runtime.plain import PlainRoute
 from libs.runtime.service import Parts
 from services.ingestion.api import documents
 from services.ingestion.api.edge import CHANNEL, Edge
-from services.ingestion.api.plain import PlainRoute
 from services.ingestion.api.shop_book import KnownShop, ShopBook
 from services.ingestion.domain import REFUSED, CancelOrder, PlaceOrder, TakeBatch
 
