@@ -28,7 +28,12 @@ class ServiceSettings(BaseSettings):
         4, validation_alias="ORDO_PARTITIONS", ge=1, description="of every topic, when it is created"
     )
     replication: int = Field(1, validation_alias="ORDO_REPLICATION", ge=1)
-    batch_inputs: int = Field(1_000, validation_alias="ORDO_BATCH_INPUTS", ge=1)
+    batch_inputs: int = Field(
+        4_000,
+        validation_alias="ORDO_BATCH_INPUTS",
+        ge=1,
+        description="of one transaction: an order's events meet there",
+    )
     queue_commands: int = Field(2_000, validation_alias="ORDO_QUEUE_COMMANDS", ge=1)
     rests: float = Field(
         4.0, validation_alias="ORDO_RESTS", ge=0, description="a busy worker begins batches so many durations apart"

@@ -10,7 +10,7 @@ from libs.stream.log import FetchFailed, Log, Place
 class Limits:
     """The bounds of one worker."""
 
-    batch_inputs: int = 1_000
+    batch_inputs: int = 4_000
     queue_commands: int = 2_000
     timers_per_batch: int = 200
     unsent_records: int = 50_000

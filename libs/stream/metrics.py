@@ -5,7 +5,10 @@ from collections.abc import Mapping
 from prometheus_client import Counter, Gauge, Histogram
 
 BATCH_RECORDS = Histogram(
-    "ordo_batch_inputs", "Inputs decided in one transaction", ["service"], buckets=(1, 5, 20, 50, 100, 200, 500, 1000)
+    "ordo_batch_inputs",
+    "Inputs decided in one transaction",
+    ["service"],
+    buckets=(1, 5, 20, 50, 100, 200, 500, 1000, 4000),
 )
 COMMIT_SECONDS = Histogram(
     "ordo_commit_seconds",

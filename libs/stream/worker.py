@@ -1,7 +1,7 @@
 """The loop of a service: fetch, decide, commit, publish; whatever dies, it goes on from what is durable."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from datetime import datetime
@@ -24,6 +24,8 @@ from libs.stream.publisher import Publisher, must_run
 from libs.stream.reader import Acceptance, Reader
 from libs.stream.redrive import redrive
 from libs.stream.service_time import ServiceTime
+
+DECIDED_ANEW_LIMIT_INPUTS = 100
 
 
 class Worker:
@@ -287,16 +289,18 @@ class Worker:
         oldest_ms = min(record.timestamp_ms for record in records)
         self._last_lag_ms = max(0, int(self._clock().timestamp() * 1000) - oldest_ms)
         metrics.LAG_SECONDS.labels(self.service).set(self._last_lag_ms / 1000)
-        for item in inputs:
-            if item.key in self._resume.parked_keys and item.message is not None and not item.park:
-                item.park, item.behind = "waits behind an earlier message of this key", True
         return inputs
 
     async def _process(self, inputs: list[Input], now: datetime) -> None:
-        """Commit the inputs; what the database refuses is halved until the one message to park is alone."""
+        """Commit the inputs; what the database refuses is halved until the one message to park is alone.
+
+        A long batch with a message that nobody can decide is halved too: decided anew for each of thousands of them, it
+        would never end.
+        """
+        _put_behind(inputs, self._resume.parked_keys)
         try:
             await self._commit(inputs, now)
-        except Unsaveable as error:
+        except (Unsaveable, Poisoned) as error:
             await self._journal.rollback()
             if len(inputs) > 1:
                 middle = len(inputs) // 2
@@ -318,7 +322,7 @@ class Worker:
                 decided = decide(self.handlers, inputs, state, now)
                 break
             except Poisoned as poison:
-                if redrive:
+                if redrive or len(inputs) > DECIDED_ANEW_LIMIT_INPUTS:
                     raise
                 inputs = self._set_aside(inputs, poison.place, poison.error)
         changes = changes_of(inputs, decided, state, self._writer, self._resume.batch_no + 1, now)
@@ -345,9 +349,7 @@ class Worker:
             self._desk.settle(poisoned.idempotency_key, problem(500, "this request could not be decided", error))
             return [item for item in inputs if item is not poisoned]
         poisoned.park = error
-        for item in inputs[place + 1 :]:
-            if item.key == poisoned.key and item.record is not None and item.message is not None and not item.park:
-                item.park, item.behind = "waits behind an earlier message of this key", True
+        _put_behind(inputs[place + 1 :], {poisoned.key})
         return inputs
 
     def _committed(self, changes: Changes) -> None:
@@ -388,3 +390,10 @@ class Worker:
     def _publish_failed(self, error: PublishFailed) -> None:
         metrics.FAILURES.labels(self.service, "publish").inc()
         self._line.warning("publishing again from the first unacknowledged record", error=str(error))
+
+
+def _put_behind(inputs: Sequence[Input], keys: Collection[str]) -> None:
+    """Set aside the messages of keys of which an earlier one waits for an operator."""
+    for item in inputs if keys else ():
+        if item.key in keys and item.record is not None and item.message is not None and not item.park:
+            item.park, item.behind = "waits behind an earlier message of this key", True

@@ -14,7 +14,6 @@ class Settings(ServiceSettings):
     model_config = ServiceSettings.prefixed("ORDO_NOTIFICATION_")
 
     # Nobody waits for a notice as a picker waits for a task: it lets those who decide go first.
-    batch_inputs: int = Field(default=4_000, validation_alias="ORDO_NOTIFICATION_BATCH_INPUTS", ge=1)
     rests: float = Field(default=10.0, validation_alias="ORDO_NOTIFICATION_RESTS", ge=0)
     rest_limit_ms: int = Field(default=1_000, validation_alias="ORDO_NOTIFICATION_REST_LIMIT_MS", ge=0)
     dingtalk_url: str = ""

@@ -12,6 +12,5 @@ class Settings(ServiceSettings):
 
     latency_window_orders: int = Field(default=10_000, ge=1, le=100_000)
     # It only looks: it lets those who decide go first, and reads in larger pieces, in which an order changes only once.
-    batch_inputs: int = Field(default=4_000, validation_alias="ORDO_TOWER_BATCH_INPUTS", ge=1)
     rests: float = Field(default=10.0, validation_alias="ORDO_TOWER_RESTS", ge=0)
     rest_limit_ms: int = Field(default=1_000, validation_alias="ORDO_TOWER_REST_LIMIT_MS", ge=0)

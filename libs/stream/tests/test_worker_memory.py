@@ -174,3 +174,24 @@ async def test_committed_but_unpublished_events_are_resent_by_the_next_worker() 
 def test_only_the_topics_own_writer_may_publish_there() -> None:
     with pytest.raises(KeyError):
         Writer("risk", 0, 1, 4, {}).event(SkuDefined(sku="a"), "c", 0, {})
+
+
+async def test_what_follows_a_refused_message_waits_behind_it_although_the_batch_was_halved() -> None:
+    stored, cluster = Stored(), MemoryCluster(partitions=1)
+    stored.check = lambda row: "check constraint" if row.order_id == "o1" and row.count > 1 else None
+    feed(cluster, *[(f"o{i % 4}", "") for i in range(32)])
+    async with running(stored, cluster):
+        await until(lambda: sum(stored.offsets.values()) == 32)
+    assert stored.row(Tally, "o1").count == 1
+    assert [m.behind for m in stored.parked] == [False, *[True] * 6]
+    assert [m.offset for m in stored.parked] == [5, 9, 13, 17, 21, 25, 29], "in their order, none decided"
+    assert [stored.row(Tally, key).count for key in ("o0", "o2", "o3")] == [8, 8, 8]
+
+
+async def test_a_flood_of_poison_is_parked_and_the_rest_is_decided() -> None:
+    stored, cluster = Stored(), MemoryCluster()
+    feed(cluster, *[(f"o{i}", "poison" if i % 3 else "") for i in range(1_500)])
+    async with running(stored, cluster):
+        await until(lambda: sum(stored.offsets.values()) == 1_500)
+    assert (len(stored.parked), len(stored.all_rows(Tally))) == (1_000, 500)
+    assert not any(m.behind for m in stored.parked)
