@@ -12,7 +12,7 @@ from libs.rules import defaults
 from libs.runtime.logging import configure_logging
 from libs.runtime.main import prepare, read_settings, serve
 from libs.runtime.replaying import Changed, rebuild, replay
-from libs.runtime.service import Running, assemble
+from libs.runtime.service import Running, assemble, tune_garbage_collector
 from libs.runtime.settings import ServiceSettings
 
 DEFAULT_PORT_BASE = 7401
@@ -46,6 +46,7 @@ def _again(words: list[str]) -> int:
     app = importlib.import_module(f"services.{asked.service}.app")
     settings = read_settings(importlib.import_module(f"services.{asked.service}.settings").Settings)
     configure_logging("WARNING")
+    tune_garbage_collector()
     if asked.command == "rebuild":
         return uvloop.run(rebuild(app.build(settings), swap=asked.swap))
     changed = Changed.read(asked.changed)

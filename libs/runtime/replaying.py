@@ -250,7 +250,9 @@ async def _swap(connection: Any, again: Replay, live: str, made: str, done: int)
             await connection.execute(
                 f'UPDATE "{made}".stream_lease SET epoch = $1, expires_at = clock_timestamp()', held["epoch"] + 1
             )
-            # The running worker keeps its epoch in the old schema and finds a newer one in this: it starts afresh.
+            # The running worker starts afresh: it finds a newer epoch in this schema, and so does a batch of its that
+            # waits for the lease's row in the old one, which nobody would see there.
+            await connection.execute(f'UPDATE "{live}".stream_lease SET epoch = epoch + 1')
             await connection.execute(f'DROP SCHEMA IF EXISTS "{live}_before" CASCADE')
             await connection.execute(f'ALTER SCHEMA "{live}" RENAME TO "{live}_before"')
             await connection.execute(f'ALTER SCHEMA "{made}" RENAME TO "{live}"')

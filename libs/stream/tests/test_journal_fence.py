@@ -1,9 +1,11 @@
 """The journal on a real Postgres: whoever was superseded is told so, whatever else the database refuses it first."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 
+import asyncpg
 import pytest
 from sqlalchemy.ext.asyncio import create_async_engine
 
@@ -101,6 +103,29 @@ async def test_a_batch_whose_positions_moved_leaves_nothing(dsn: str) -> None:
             resume = await owner.acquire("owner", LEASE_MS)
             assert resume is not None
             assert (resume.batch_no, resume.offsets, resume.heads) == (0, {PLACE: 0}, {})
+
+
+async def test_a_batch_that_waited_for_the_lease_meanwhile_taken_leaves_nothing(dsn: str) -> None:
+    for records in (1, COPY_FROM_ROWS):
+        async with journal_of(dsn) as owner:
+            resume = await owner.acquire("owner", LEASE_MS)
+            assert resume is not None
+            swapping = await asyncpg.connect(dsn)
+            try:
+                async with swapping.transaction():
+                    await swapping.execute("SELECT * FROM stream_lease WHERE shard = 0 FOR UPDATE")
+                    await owner.begin()
+                    saving = asyncio.create_task(owner.commit(changes(1, outbox=records, command="key"), LEASE_MS))
+                    await asyncio.wait([saving], timeout=0.2)
+                    assert not saving.done()
+                    await swapping.execute("UPDATE stream_lease SET epoch = epoch + 1")
+                with pytest.raises(Fenced):
+                    await saving
+                await owner.rollback()
+                assert await swapping.fetchval("SELECT count(*) FROM outbox") == 0
+                assert await owner.answers(["key"]) == {}
+            finally:
+                await swapping.close()
 
 
 async def test_everything_a_batch_can_say_is_saved_by_one_statement(dsn: str) -> None:
