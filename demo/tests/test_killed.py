@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +17,6 @@ from libs.testkit.waiting import until_now
 pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 PLAY_LIMIT_S = 280
 VICTIMS = ("kafka", "postgres", *SERVICES)
-FIRST_KILL_AFTER_ORDERS_S = 2.0
-BETWEEN_KILLS_S = 3.0
 
 
 def play(state: Path, victims: tuple[str, ...]) -> tuple[dict[str, Any], list[str]]:
@@ -32,7 +29,7 @@ def play(state: Path, victims: tuple[str, ...]) -> tuple[dict[str, Any], list[st
         words = [sys.executable, "-m", "demo", "--months", "1", "--figures", str(figures)]
         demo = subprocess.Popen(words, cwd=ROOT, env=env, stdout=out, stderr=subprocess.STDOUT)
         try:
-            killed = kill_each(state / "demo" / "processes.json", victims, demo)
+            killed = kill_each(state, victims, demo)
             status = demo.wait(PLAY_LIMIT_S)
         finally:
             if demo.poll() is None:
@@ -42,26 +39,25 @@ def play(state: Path, victims: tuple[str, ...]) -> tuple[dict[str, Any], list[st
     return json.loads(figures.read_text("utf-8")), killed
 
 
-def kill_each(record: Path, victims: tuple[str, ...], demo: "subprocess.Popen[bytes]") -> list[str]:
-    """Send SIGKILL to each victim in turn once everything runs, as long as the demo plays."""
+def kill_each(state: Path, victims: tuple[str, ...], demo: "subprocess.Popen[bytes]") -> list[str]:
+    """Send SIGKILL to each victim in turn while orders come, the next one once the last runs again."""
     killed: list[str] = []
+    record, said = state / "demo" / "processes.json", state / "demo.out"
 
-    def stack_runs() -> bool:
-        assert demo.poll() is None, "the demo ended before its stack ran"
-        return all_run(record)
+    def orders_come() -> bool:
+        assert demo.poll() is None, "the demo ended before orders came"
+        return all_run(record) and b"orders of " in said.read_bytes()
 
     if victims:
-        until_now(stack_runs, PLAY_LIMIT_S, 0.2)
-    pause = FIRST_KILL_AFTER_ORDERS_S
+        until_now(orders_come, PLAY_LIMIT_S, 0.2)
     for victim in victims:
-        time.sleep(pause)
-        pause = BETWEEN_KILLS_S
-        pid = pids(record).get(victim)
+        until_now(lambda: demo.poll() is not None or victim in pids(record), PLAY_LIMIT_S, 0.1)
         if demo.poll() is not None:
             break
-        if pid:
-            os.kill(pid, signal.SIGKILL)
-            killed.append(victim)
+        pid = pids(record)[victim]
+        os.kill(pid, signal.SIGKILL)
+        killed.append(victim)
+        until_now(lambda: demo.poll() is not None or pids(record).get(victim, pid) != pid, PLAY_LIMIT_S, 0.1)
     return killed
 
 

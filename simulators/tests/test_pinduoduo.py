@@ -166,9 +166,9 @@ async def test_socket_redelivers_without_ack(
         assert (await _frame(socket))["id"] == frame["id"]  # a new connection gets it at once
         await socket.send(json.dumps({"id": frame["id"], "commandType": "Ack", "type": frame["message"]["type"]}))
         queue = program.market.apps["pinduoduo", shop["app_key"]].queue
-        async with asyncio.timeout(5):
-            while queue.waiting:
-                await asyncio.sleep(0.01)
+        await socket.send(json.dumps({"id": 2, "commandType": "HeartBeat", "time": 2}))
+        assert (await _frame(socket, "HeartBeat"))["id"] == 2, "one frame after the other: the Ack was read before"
+        assert not queue.waiting
         assert queue.confirmed == 1
         assert queue.redelivered >= 2
 

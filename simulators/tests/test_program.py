@@ -103,10 +103,9 @@ async def test_buyers_at_a_rate(program: SimpleNamespace, control: Call) -> None
         await control("POST", "/shops", {"platform": platform, "shop_id": "b1", "catalogue": 400})
     mix = {"unpaid_percent": 20, "cancel_percent": 10, "refund_percent": 10, "address_percent": 10, "act_after_s": 1}
     await control("POST", "/buyers", {"rate_per_s": 500, "count": 120, "mix": mix})
-    async with asyncio.timeout(20):
-        while (crowd := (await control("GET", "/buyers"))[0])["running"]:
-            await asyncio.sleep(0.05)
-    assert crowd["failure"] == ""
+    await asyncio.wait([each.task for each in program.app.state.crowds.values()], timeout=20)
+    (crowd,) = await control("GET", "/buyers")
+    assert (crowd["running"], crowd["failure"]) == (False, "")
     assert crowd["placed"] == 120
     books = [await control("GET", f"/books/{name}/b1") for name in ("taobao", "pinduoduo", "jd")]
     assert [book["counts"]["orders"] for book in books] == [40, 40, 40]

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 
@@ -297,11 +298,11 @@ async def test_calls_in_flight_are_bounded_for_each_destination() -> None:
     bench.write("ding", to="ops")
     async with running(bench):
         await until(lambda: bool(quick.calls) and slow.inside == IN_FLIGHT)
-        for _ in range(20):
-            await asyncio.sleep(0)
-        assert slow.inside == IN_FLIGHT
+        bench.write("dong", to="ops")
+        await until(lambda: len(quick.calls) == 2)
+        assert slow.inside == IN_FLIGHT, "it was looked again, and nothing more was started there"
         gate.set()
-        await until(lambda: len(bench.desk.results) == 31)
+        await until(lambda: len(bench.desk.results) == 32)
     assert slow.most_inside == IN_FLIGHT
     assert sorted(slow.calls) == [(f"s{n:02}", 1) for n in range(30)], "each call once"
 
@@ -320,8 +321,10 @@ async def test_a_commit_wakes_the_sender_at_once(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(module, "POLL_MS", 3_600_000)
     far = Far()
     bench = Bench({"out": far})
+    looks = AsyncMock(side_effect=bench.journal.waiting_sends)
+    monkeypatch.setattr(bench.journal, "waiting_sends", looks)
     async with running(bench):
-        await asyncio.sleep(0)
+        await until(lambda: looks.await_count == 1)
         bench.write("s1")
         await until(lambda: far.calls == [("s1", 1)])
 
