@@ -13,7 +13,6 @@ from libs.stream import tables
 from libs.stream.journal import Changes
 from libs.stream.postgres_sql import (
     ADVANCE,
-    ADVANCE_ARGUMENTS,
     DELETE_PARKED,
     DELETE_TIMERS,
     END_EGRESS,
@@ -88,16 +87,24 @@ class Save:
 
     def _joined(self) -> str:
         texts = [ADVANCE]
-        before = ADVANCE_ARGUMENTS
+        before = _arguments_of(ADVANCE)
         for name, sql in self.parts:
-            own = {int(number) for number in _PLACEHOLDER.findall(sql)}
             texts.append(f'"{name}" AS ({_shifted(sql, before)})')
-            before += max(own)
+            before += _arguments_of(sql)
         return f"WITH {', '.join(texts)} {FENCE}"
+
+
+def _arguments_of(sql: str) -> int:
+    return max(int(number) for number in _PLACEHOLDER.findall(sql))
 
 
 def _shifted(sql: str, by: int) -> str:
     return _PLACEHOLDER.sub(lambda found: f"${int(found[1]) + by}", sql)
+
+
+def _columns(rows: Sequence[tuple[Any, ...]]) -> Iterator[list[Any]]:
+    """Yield what a statement takes as one array a column."""
+    return map(list, zip(*rows, strict=True))
 
 
 _statements: dict[tuple[str, ...], str] = {}
@@ -143,7 +150,7 @@ def _add_rows(save: Save, changes: Changes, codecs: Mapping[type[Row] | type[Ent
     state = changes.state
     for row_type_, keys in state.deletes():
         codec = codecs[row_type_]
-        save.add(f"gone {codec.table}", codec.delete(), *map(list, zip(*keys, strict=True)))
+        save.add(f"gone {codec.table}", codec.delete(), *_columns(keys))
     for row_type_, rows in state.updates():
         codec = codecs[row_type_]
         save.add(f"changed {codec.table}", codec.update(), [codec.values(row) for row in rows])
@@ -168,7 +175,7 @@ def _add_outputs(save: Save, changes: Changes, shard: int) -> None:
         ]
         save.new("command_log", tuple(_OWN["command_log"]), answered)
     if changes.unparked:
-        save.add("gone parked", DELETE_PARKED, *map(list, zip(*changes.unparked, strict=True)))
+        save.add("gone parked", DELETE_PARKED, *_columns(changes.unparked))
     if changes.parked:
         at = changes.decided_at
         parked = [
@@ -181,32 +188,20 @@ def _add_outputs(save: Save, changes: Changes, shard: int) -> None:
 def _add_timers(save: Save, changes: Changes) -> None:
     gone = sorted(changes.timers_gone - changes.timers_set.keys())
     if gone:
-        save.add("gone timer", DELETE_TIMERS, *map(list, zip(*gone, strict=True)))
+        save.add("gone timer", DELETE_TIMERS, *_columns(gone))
     if changes.timers_set:
         rows = sorted((kind, key, at) for (kind, key), at in changes.timers_set.items())
-        save.add("set timer", UPSERT_TIMERS, *map(list, zip(*rows, strict=True)))
+        save.add("set timer", UPSERT_TIMERS, *_columns(rows))
 
 
 def _add_egress(save: Save, changes: Changes) -> None:
     if changes.sends:
-        sends = changes.sends
-        save.add(
-            "new egress",
-            INSERT_EGRESS,
-            [s.destination for s in sends],
-            [s.send_id for s in sends],
-            [s.key for s in sends],
-            [_encode(s.body) for s in sends],
-            changes.decided_at,
-            [s.not_before or changes.decided_at for s in sends],
-        )
+        at = changes.decided_at
+        sends = [(s.destination, s.send_id, s.key, _encode(s.body), s.not_before or at) for s in changes.sends]
+        save.add("new egress", INSERT_EGRESS, at, *_columns(sends))
     if changes.delivered:
-        ended = {(d.destination, d.send_id): d for d in changes.delivered}.values()
-        save.add(
-            "ended egress",
-            END_EGRESS,
-            [d.destination for d in ended],
-            [d.send_id for d in ended],
-            [d.attempts for d in ended],
-            [("sent: " if d.ok else "refused: ") + d.detail for d in ended],
-        )
+        said = {
+            (d.destination, d.send_id): (d.attempts, ("sent: " if d.ok else "refused: ") + d.detail)
+            for d in changes.delivered
+        }
+        save.add("ended egress", END_EGRESS, *_columns([(*key, *how) for key, how in said.items()]))

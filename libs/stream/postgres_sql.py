@@ -45,7 +45,6 @@ ADVANCE = """held AS (
 ), logged AS (
     INSERT INTO batch_log (shard, batch_no, decided_at, inputs) VALUES ($1, $4, $5, $6)
 )"""
-ADVANCE_ARGUMENTS = 18
 FENCE = (
     "SELECT pg_temp.fence((SELECT count(*) FROM held) = 1 AND (SELECT count(*) FROM moved) = cardinality($7::text[]))"
 )
@@ -70,8 +69,8 @@ ON CONFLICT (kind, key) DO UPDATE SET due_at = excluded.due_at
 
 INSERT_EGRESS = """
 INSERT INTO egress (destination, send_id, key, body, written_at, attempts, next_try_at, outcome)
-SELECT u.destination, u.send_id, u.key, u.body, $5, 0, u.not_before, 'waiting'
-FROM unnest($1::text[], $2::text[], $3::text[], $4::jsonb[], $6::timestamptz[])
+SELECT u.destination, u.send_id, u.key, u.body, $1, 0, u.not_before, 'waiting'
+FROM unnest($2::text[], $3::text[], $4::text[], $5::jsonb[], $6::timestamptz[])
     AS u(destination, send_id, key, body, not_before)
 ON CONFLICT DO NOTHING
 """

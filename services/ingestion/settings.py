@@ -11,6 +11,8 @@ DEMO_SHOP = "demo"
 class Settings(ServiceSettings):
     """What every service has, and the own-channel shop that exists without anybody creating it."""
 
+    model_config = ServiceSettings.prefixed("ORDO_INGESTION_")
+
     # Platforms and shops wait for the answer: company is worth a few milliseconds to them, not more.
     rests: float = Field(default=4.0, validation_alias="ORDO_INGESTION_RESTS", ge=0)
     rest_limit_ms: int = Field(default=20, validation_alias="ORDO_INGESTION_REST_LIMIT_MS", ge=0)
