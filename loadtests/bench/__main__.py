@@ -14,54 +14,20 @@ from rich.console import Console
 
 from deploy.local.layout import ROOT, SERVICES
 from loadtests.bench import floor, report, scenarios
+from loadtests.bench.bare import bare
 from loadtests.bench.growth import growth
-from loadtests.bench.orders import BATCH_ORDERS, goods
+from loadtests.bench.orders import goods
 from loadtests.bench.playing import define, play
 from loadtests.bench.pulled import pulled
-from loadtests.bench.rig import Rig, commit_and_machine, spent
+from loadtests.bench.rig import Rig, commit_and_machine
 
 BUILD = ROOT / "build"
 KEPT = Path(__file__).parent / "kept.json"
-COMMAND_LIMIT_S = 600
 
 
 def say(text: str) -> None:
     """Print one line at once."""
     print(text, flush=True)
-
-
-async def bare(rig: Rig, before: dict[str, Any], orders: int) -> dict[str, Any]:
-    """Run the bare chain with what the real run wrote; returns its rate and CPU."""
-    found = await floor.shapes(rig.env, before, orders)
-    await floor.prepare(rig.env, found)
-    spec = rig.layout.state / "floor.json"
-    spec.write_text(floor.as_spec(found, orders, BATCH_ORDERS), "utf-8")
-    servers = rig.cpu_ms()
-    stages = [
-        await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "loadtests.bench.floor", name,
-            "--env", str(rig.layout.env_file), "--spec", str(spec),
-            stdout=asyncio.subprocess.PIPE, cwd=ROOT,
-        )
-        for name in reversed(floor.STAGES)
-    ]  # fmt: skip
-    try:
-        async with asyncio.timeout(COMMAND_LIMIT_S):
-            said = [json.loads((await stage.communicate())[0]) for stage in stages]
-    finally:
-        for stage in stages:
-            if stage.returncode is None:
-                stage.kill()
-    used = spent(servers, rig.cpu_ms())
-    by = {name: round(each["cpu_ms"] / orders, 4) for name, each in zip(reversed(floor.STAGES), said, strict=True)}
-    by |= {name: round(used[name] / orders, 4) for name in ("kafka", "postgres")}
-    seconds = max(each["ended"] for each in said) - min(each["began"] for each in said)
-    return {
-        "orders": orders,
-        "orders_per_s": round(orders / seconds, 1),
-        "cpu_ms_per_order": {**by, "stack": round(sum(by.values()), 4)},
-        "shapes": {name: vars(shape) for name, shape in found.items()},
-    }
 
 
 async def rebuild(rig: Rig) -> dict[str, Any]:
@@ -98,7 +64,8 @@ async def bench(rig: Rig, sizes: scenarios.Sizes, found: dict[str, Any]) -> None
     before = await floor.written(rig.env)
     found["end_to_end"] = await scenarios.end_to_end(rig, sizes)
     say("the bare chain")
-    found["floor"] = await bare(rig, before, sizes.end_to_end_orders)
+    shapes = await floor.shapes(rig.env, before, sizes.end_to_end_orders)
+    found["floor"] = await bare(rig, shapes, sizes.end_to_end_orders)
     real, least = found["end_to_end"], found["floor"]
     found["ratio"] = {
         "cpu": round(real["cpu_ms_per_order"]["stack"] / least["cpu_ms_per_order"]["stack"], 3),

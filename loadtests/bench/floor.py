@@ -87,13 +87,13 @@ async def written(env: dict[str, str]) -> dict[str, Any]:
         await connection.close()
 
 
-def topic_name(topic: str) -> str:
-    """Return the floor's own topic."""
-    return f"floor.{topic}"
+def topic_name(topic: str, number: int) -> str:
+    """Return the floor's own topic, another one for each run on a stack: it is read from its beginning."""
+    return f"floor{number}.{topic}"
 
 
-async def prepare(env: dict[str, str], found: dict[str, Shape]) -> None:
-    """Create the floor's tables and topics."""
+async def prepare(env: dict[str, str], found: dict[str, Shape], number: int) -> None:
+    """Create the floor's tables and topics; those tables of an earlier run go."""
     connection = await asyncpg.connect(env["ORDO_POSTGRES"], command_timeout=60)
     try:
         await connection.execute("DROP SCHEMA IF EXISTS floor CASCADE")
@@ -110,17 +110,17 @@ async def prepare(env: dict[str, str], found: dict[str, Shape]) -> None:
     finally:
         await connection.close()
     names = sorted({topic for shape in found.values() for topic in shape.records})
-    topics = [Topic(topic_name(name), "floor", (), ()) for name in names]
+    topics = [Topic(topic_name(name, number), "floor", (), ()) for name in names]
     await create_topics(env["ORDO_KAFKA"], topics, PARTITIONS, 1)
 
 
 class Stage:
     """One stage's loop."""
 
-    def __init__(self, name: str, shape: Shape, orders: int, connection: Any, log: KafkaLog) -> None:
-        self._name, self._shape, self._orders = name, shape, orders
+    def __init__(self, name: str, shape: Shape, spec: dict[str, Any], connection: Any, log: KafkaLog) -> None:
+        self._name, self._shape, self._orders, self._number = name, shape, spec["orders"], spec["number"]
         self._connection, self._log = connection, log
-        self._drivers = {topic_name(topic) for topic in STAGES[name]["drivers"]}
+        self._drivers = {topic_name(topic, self._number) for topic in STAGES[name]["drivers"]}
         self._value = b"x" * shape.row_bytes
         self._said = {topic: b"x" * size for topic, (_, size) in shape.records.items()}
         self._seqs: dict[tuple[str, int], int] = {}
@@ -136,7 +136,8 @@ class Stage:
 
     async def follow(self, shares: dict[str, float]) -> None:
         """Read until every order has passed; `shares` tells what part of an order one record of a topic stands for."""
-        places = [(topic_name(topic), part) for topic in STAGES[self._name]["reads"] for part in range(PARTITIONS)]
+        reads = [topic_name(topic, self._number) for topic in STAGES[self._name]["reads"]]
+        places = [(topic, part) for topic in reads for part in range(PARTITIONS)]
         await self._log.read_from(dict.fromkeys(places, 0))
         offsets: dict[str, int] = {}
         heard = time.monotonic()
@@ -168,7 +169,7 @@ class Stage:
         for topic, (each, _) in self._shape.records.items():
             for n in range(round(len(keys) * share * each)):
                 part, key = keys[n % len(keys)]
-                place = (topic_name(topic), part)
+                place = (topic_name(topic, self._number), part)
                 seq = self._seqs[place] = self._seqs.get(place, 0) + 1
                 out.append(Outgoing(place[0], part, seq, 0, key, self._said[topic], (*HEADERS, ("ce_id", b"%d" % seq))))
         async with self._connection.transaction():
@@ -203,10 +204,10 @@ async def run(name: str, env: dict[str, str], spec: dict[str, Any]) -> dict[str,
     found = {stage: Shape(**shape) for stage, shape in spec["shapes"].items()}
     said = {topic: each for shape in found.values() for topic, (each, _) in shape.records.items()}
     drivers = STAGES[name]["drivers"]
-    shares = {topic_name(topic): 1.0 / said[topic] / len(drivers) for topic in drivers}
+    shares = {topic_name(topic, spec["number"]): 1.0 / said[topic] / len(drivers) for topic in drivers}
     connection = await asyncpg.connect(env["ORDO_POSTGRES"], command_timeout=60)
     log = KafkaLog(env["ORDO_KAFKA"], f"floor-{name}")
-    stage = Stage(name, found[name], spec["orders"], connection, log)
+    stage = Stage(name, found[name], spec, connection, log)
     began, cpu_began_s = time.time(), time.process_time()
     if drivers:
         await stage.follow(shares)
@@ -218,11 +219,10 @@ async def run(name: str, env: dict[str, str], spec: dict[str, Any]) -> dict[str,
     return {"began": began, "ended": ended, "cpu_ms": cpu_ms}
 
 
-def as_spec(found: dict[str, Shape], orders: int, batch: int) -> str:
+def as_spec(found: dict[str, Shape], orders: int, batch: int, number: int) -> str:
     """Return what the stages' processes are told."""
-    return json.dumps(
-        {"shapes": {name: asdict(shape) for name, shape in found.items()}, "orders": orders, "batch": batch}
-    )
+    shapes = {name: asdict(shape) for name, shape in found.items()}
+    return json.dumps({"shapes": shapes, "orders": orders, "batch": batch, "number": number})
 
 
 def main() -> None:

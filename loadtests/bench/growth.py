@@ -15,6 +15,8 @@ import asyncpg
 from deploy.local.layout import SERVICES
 from libs.testkit.client import Merchant
 from libs.testkit.embedded.postgres import start_postgres
+from loadtests.bench import floor
+from loadtests.bench.bare import bare
 from loadtests.bench.history import LOAD_LIMIT_S, SEED, Pace, Rows, refusal
 from loadtests.bench.orders import goods
 from loadtests.bench.playing import DRAIN_LIMIT_S, LOOK_EVERY_S, NotDrained, define, play, settled
@@ -23,7 +25,6 @@ from loadtests.bench.scenarios import costs
 
 FIRST_ORDERS, SEED_ORDERS, SAMPLE_COPIES = 200, 1_000, 5
 WARM_UP_ORDERS, MEASURED_ORDERS, ROUNDS = 4_000, 8_000, 3
-FLAT_WITHIN = 1.10
 PARCELS_AT_ONCE = 24
 LOADERS = 2
 CHECKPOINT_LIMIT_S = 300.0
@@ -108,7 +109,8 @@ def growth(rig: Rig, sizes: Sequence[int], say: Say, seed_orders: int = SEED_ORD
     """Measure an order's cost with each number of stored orders; what this machine has no room or time for is told."""
     rig.up(say)
     say("growth: a seed of orders, from the shop to the carrier")
-    history = History(rig, asyncio.run(seed(rig, seed_orders)), seed_orders)
+    rows, shapes = asyncio.run(seed(rig, seed_orders))
+    history = History(rig, rows, seed_orders)
     rig.down(say)
     pace = history.load(SAMPLE_COPIES * seed_orders)
     taken: list[dict[str, Any]] = []
@@ -126,38 +128,43 @@ def growth(rig: Rig, sizes: Sequence[int], say: Say, seed_orders: int = SEED_ORD
             refused.append(why)
             break
         rig.up(say)
-        found = asyncio.run(measured(rig, history.stored))
+        found = asyncio.run(measured(rig, history.stored, shapes, ROUNDS * len(taken)))
         rig.down(say)
         history.stored += WARM_UP_ORDERS + ROUNDS * MEASURED_ORDERS
         taken.append(found | {name: round(value, 6) for name, value in vars(pace).items()})
-        say(f"growth: {found['cpu_ms_per_order']['stack']} ms of CPU an order")
+        say(f"growth: {found['cpu_ms_per_order']['stack']} ms of CPU an order, {found['against_floor']} bare ones")
     return {"sizes": taken, "refused": refused} | compared(taken)
 
 
 def compared(sizes: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Note each size's cost against the smallest's; returns the worst, and whether it is flat; nothing of one size."""
+    """Note each size's cost against the smallest's; returns the worst ratios; nothing of one size.
+
+    The bare chain has as many rows at each size: what it gained or lost meanwhile is the machine's doing.
+    """
     for taken in sizes:
         taken["ratio"] = round(taken["cpu_ms_per_order"]["stack"] / sizes[0]["cpu_ms_per_order"]["stack"], 3)
+        taken["ratio_against_floor"] = round(taken["against_floor"] / sizes[0]["against_floor"], 3)
     if len(sizes) < 2:
         return {}
-    worst = max(taken["ratio"] for taken in sizes)
-    return {"ratio": worst, "flat": worst <= FLAT_WITHIN}
+    return {name: max(taken[name] for taken in sizes) for name in ("ratio", "ratio_against_floor")}
 
 
-async def seed(rig: Rig, orders: int) -> list[Rows]:
-    """Play orders to their end; returns what they left, in each table that has more rows than before them."""
+async def seed(rig: Rig, orders: int) -> tuple[list[Rows], dict[str, floor.Shape]]:
+    """Play orders to their end; returns what they left in each table that grew, and what each stage wrote for one."""
     await define(rig, goods().skus)
     # The first orders leave what is there once: heads of streams, stages, positions.
     await ship(rig, "first", FIRST_ORDERS)
     async with connected(rig.env["ORDO_POSTGRES"], **SHOWN) as connection:
         tables = [(schema, name) for schema, name in await connection.fetch(TABLES, list(SERVICES))]
         before = {table: await count(connection, table) for table in tables}
+        written = await floor.written(rig.env)
         since = await connection.fetchval("SELECT pg_current_xact_id()::text::bigint")
         began = time.monotonic()
         await ship(rig, SEED, orders)
         lasted = timedelta(seconds=time.monotonic() - began)
         grown = [table for table in tables if await count(connection, table) > before[table]]
-        return [await rows_since(connection, table, since, lasted) for table in grown]
+        rows = [await rows_since(connection, table, since, lasted) for table in grown]
+        return rows, await floor.shapes(rig.env, written, orders)
 
 
 async def count(connection: Any, table: tuple[str, str]) -> int:
@@ -201,27 +208,35 @@ async def ship(rig: Rig, prefix: str, orders: int) -> None:
     await settled(rig)
 
 
-async def measured(rig: Rig, stored: int) -> dict[str, Any]:
-    """Return what an order costs now: the medians of several rounds, and what Postgres did meanwhile."""
+async def measured(rig: Rig, stored: int, shapes: dict[str, floor.Shape], bare_runs: int) -> dict[str, Any]:
+    """Return what an order costs now: the medians of several rounds, and what Postgres did meanwhile.
+
+    After each round the bare chain moves as many orders; `bare_runs` tells how often it ran here before.
+    """
     await play(rig, f"now{stored}warm", WARM_UP_ORDERS)
     await settled(rig)
     async with connected(rig.env["ORDO_POSTGRES"]) as connection:
-        before, rounds = dict(await connection.fetchrow(FIGURES)), []
+        rounds, chains, postgres = [], [], []
         for number in range(ROUNDS):
-            cpu = rig.cpu_ms()
+            before, cpu = dict(await connection.fetchrow(FIGURES)), rig.cpu_ms()
             played = await play(rig, f"now{stored}r{number}", MEASURED_ORDERS)
             await settled(rig)
             rounds.append(costs(rig, cpu, played, MEASURED_ORDERS))
-        after = dict(await connection.fetchrow(FIGURES))
+            postgres.append(did(before, dict(await connection.fetchrow(FIGURES)), MEASURED_ORDERS))
+            chains.append(await bare(rig, shapes, MEASURED_ORDERS, bare_runs + number))
         vacuum = await vacuumed(rig, connection, stored)
-    cost = [each["cpu_ms_per_order"] for each in rounds]
+    cost, chain = ([each["cpu_ms_per_order"] for each in some] for some in (rounds, chains))
+    stack_ms, bare_ms = (median(each["stack"] for each in some) for some in (cost, chain))
     return {
         "stored": stored,
         "orders": ROUNDS * MEASURED_ORDERS,
         "orders_per_s": median(each["orders_per_s"] for each in rounds),
         "cpu_ms_per_order": {name: round(median(each[name] for each in cost), 4) for name in cost[0]},
         "rounds": [each["stack"] for each in cost],
-        "postgres": did(before, after, ROUNDS * MEASURED_ORDERS),
+        "floor_rounds": [each["stack"] for each in chain],
+        "against_floor": round(stack_ms / bare_ms, 3),
+        "postgres": {name: median(each[name] for each in postgres) for name in postgres[0]}
+        | {"autovacuums": sum(each["autovacuums"] for each in postgres)},
         "vacuum": vacuum,
     }
 

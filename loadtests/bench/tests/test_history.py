@@ -58,8 +58,11 @@ def test_a_size_without_room_or_time_is_refused_with_both_figures() -> None:
 
 
 def test_growth_is_the_worst_size_against_the_smallest() -> None:
-    sizes = [{"cpu_ms_per_order": {"stack": cost}} for cost in (1.0, 1.2, 1.1)]
-    assert compared(sizes) == {"ratio": 1.2, "flat": False}
+    sizes = [
+        {"cpu_ms_per_order": {"stack": cost}, "against_floor": bare_ones}
+        for cost, bare_ones in ((1.0, 4.0), (1.2, 4.2), (1.1, 3.9))
+    ]
+    assert compared(sizes) == {"ratio": 1.2, "ratio_against_floor": 1.05}
     assert [taken["ratio"] for taken in sizes] == [1.0, 1.2, 1.1]
     assert compared(sizes[:1]) == {}
 
