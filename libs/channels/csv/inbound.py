@@ -14,14 +14,13 @@ from libs.channels.csv.mapping import Column, clean, value_of
 from libs.channels.own.inbound import LINES_LIMIT, Order, convert
 from libs.channels.refusals import OrderRefused
 
-FILE_LIMIT_BYTES = 32 * 1024 * 1024
 READ_BYTES = 256 * 1024
 WAITING_ROWS_LIMIT = 20_000
 ENCODINGS = ("utf-8-sig", "gb18030")
 NUMBER_LIMIT_CHARACTERS = 64
 
 Cells = dict[Column, str] | OrderRefused  # by column, or why the row has none
-NumberedRow = tuple[int, str, Cells]
+NumberedRow = tuple[int, str, Cells | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,24 +84,58 @@ def read_orders(
     counted in `left_out`.
     """
     encoding = encoding_of(file)
-    counted = _Rows(file, encoding, platform)
-    counts = Counter(number for _, number, _ in counted.read() if number)
-    counted.check_numbers()
-    rows = _Rows(file, encoding, platform, left_out)
-    yield from _Reading(counts, rows).orders()
+    rows = _Rows(file, encoding, platform)
+    counted = _counted(rows)
+    rows.check_numbers()
+    yield from _Reading(counted, _Rows(file, encoding, platform, left_out)).orders()
+
+
+@dataclass(slots=True)
+class _Counted:
+    """What one look through the file tells: each order's rows, and which orders may lack one that names no order."""
+
+    rows: Counter[str] = field(default_factory=Counter)
+    lacking: dict[str, int] = field(default_factory=dict)
+
+
+def _counted(rows: "_Rows") -> _Counted:
+    """Count each order's rows. A spreadsheet's merged cells leave a line without its order's number: it belongs to the
+    order above. A row that cannot be read at all may belong to the one above or below."""
+    found = _Counted()
+    above, unread = "", 0
+    for line, number, cells in rows.read():
+        if number:
+            if cells is not None:
+                found.rows[number] += 1
+            if unread:
+                found.lacking.setdefault(number, unread)
+            above, unread = number, 0
+        elif isinstance(cells, OrderRefused):
+            found.lacking.setdefault(above, line)
+            unread = line
+        elif cells is not None and _is_of_line(cells):
+            found.lacking.setdefault(above, line)
+    return found
+
+
+def _is_of_line(cells: dict[Column, str]) -> bool:
+    """Tell a line of an order from a row of sums, which names no goods."""
+    return all(clean(column, raw) for column, raw in cells.items() if column.of_line and column.required)
 
 
 class _Reading:
     """Collects rows into orders and hands each order on with its last row."""
 
-    def __init__(self, counts: Counter[str], rows: "_Rows") -> None:
-        self._left = counts
+    def __init__(self, counted: _Counted, rows: "_Rows") -> None:
+        self._left, self._lacking = counted.rows, counted.lacking
         self._rows = rows
         self._open: dict[str, _Open] = {}
         self._waiting_rows = 0
 
     def orders(self) -> Iterator[ReadOrder | RowRefused]:
         for line, number, cells in self._rows.read():
+            if cells is None:
+                continue
             if not number:
                 error = cells if isinstance(cells, OrderRefused) else OrderRefused("platform_order_id", "is empty")
                 yield RowRefused(line, error.field, error.reason)
@@ -111,6 +144,9 @@ class _Reading:
             try:
                 if isinstance(cells, OrderRefused):
                     raise cells
+                if number in self._lacking:
+                    at = self._lacking.pop(number)
+                    raise OrderRefused("platform_order_id", f"line {at} may belong to this order and names none")
                 self._take(order, line, cells, last=self._left[number] == 1)
             except OrderRefused as error:
                 self._give_up(order)
@@ -191,7 +227,7 @@ class _Rows:
         return self._layout
 
     def read(self) -> Iterator[NumberedRow]:
-        """Yield (line, order number, cells or why there are none) for each row that is not blank and says something."""
+        """Yield (line, order number, cells or why there are none) for each row that is not blank; None says nothing."""
         self._file.seek(0)
         reader = csv.reader(_text_of(self._file, self._encoding), strict=True)
         self._layout = None
@@ -202,7 +238,8 @@ class _Rows:
             except StopIteration:
                 break
             except csv.Error as error:
-                if self._layout is None:
+                if self._layout is None or reader.line_num > line:
+                    # A quote that is left open swallows the rows after it, and nobody could name them.
                     raise OrderRefused("file", f"line {line} is not CSV: {error}") from None
                 yield line, "", OrderRefused("", f"is not CSV: {error}")
                 continue
@@ -213,9 +250,7 @@ class _Rows:
                 self._watches = [(at, column, NumberWatch(column)) for at, column in self._layout.ids]
                 continue
             number, cells = self._cells(row)
-            if cells is None:
-                self._left_out.rows += 1
-                continue
+            self._left_out.rows += cells is None
             yield line, number, cells
         if self._layout is None:
             raise OrderRefused("file", "is empty")

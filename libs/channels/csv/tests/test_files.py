@@ -183,10 +183,36 @@ def test_all_columns_together():
     assert "difference is 100" in wrong[0].reason
 
 
-def test_a_quote_that_never_ends_is_one_refused_row():
-    found = read(ROW, '1002,"2026-11-11 08:00:03,张三')
-    assert len(orders(found)) == 1
-    assert len(refused(found)) == 1
+OTHER = ROW.replace("1001", "1002")
+
+
+def test_a_quote_that_never_ends_refuses_the_file_when_it_swallows_rows():
+    with pytest.raises(OrderRefused, match="line 3 is not CSV") as caught:
+        read(ROW, '1001,"2026-11-11 08:00:03,张三', OTHER, OTHER.replace("1002", "1003"))
+    assert caught.value.field == "file"
+
+
+def test_an_order_beside_a_row_that_cannot_be_read_may_lack_that_row():
+    found = read(
+        OTHER, ROW, '1001,"2026"-11-11 08:00:03,张三', OTHER.replace("1002", "1003"), OTHER.replace("1002", "4")
+    )
+    assert [each.platform_order_id for each in orders(found)] == ["1002", "4"]
+    assert refused(found) == [(3, "platform_order_id"), (4, ""), (5, "platform_order_id")]
+    assert "line 4" in found[1].reason
+
+
+def test_a_line_without_its_number_keeps_the_order_above_out():
+    merged = ",,,,,,,,85123B,1,2.50"
+    found = read(ROW, merged, OTHER)
+    assert [each.platform_order_id for each in orders(found)] == ["1002"]
+    assert refused(found) == [(2, "platform_order_id"), (3, "platform_order_id")]
+    assert "line 3" in found[0].reason
+
+
+def test_a_row_of_sums_belongs_to_no_order():
+    found = read(ROW, ",,,,,,,,,6,153.00")
+    assert [each.platform_order_id for each in orders(found)] == ["1001"]
+    assert refused(found) == [(3, "platform_order_id")]
 
 
 def test_no_refusal_repeats_a_cell():
