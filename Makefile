@@ -6,12 +6,12 @@ PYTHON ?=
 VENV := .venv
 BIN := $(VENV)/bin
 PACKAGES := contracts libs services deploy demo modelcheck simulation simulators loadtests
-WITH_STACK := set -a; . .ordo/local.env; set +a;
+WITH_STACK := set -a; . $${ORDO_STATE:-.ordo}/local.env; set +a;
 PYTEST := $(BIN)/python -m pytest
 # A file stays together on one of as many processes as there are cores: what it sets up, it sets up once.
 SIDE_BY_SIDE := --numprocesses auto --dist loadfile
 
-.PHONY: help setup up down status logs demo check fmt lint types imports test test-fast test-postgres test-kafka test-system contracts invariants replay rebuild simulate simulators modelcheck exposure bench lossy chaos reset clean
+.PHONY: help setup up down status logs demo check fmt fmt-check lint types imports test test-fast test-postgres test-kafka test-system contracts invariants replay rebuild simulate simulators modelcheck exposure bench lossy chaos reset clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sort | awk -F':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'

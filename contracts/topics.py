@@ -21,7 +21,7 @@ class Topic:
     retention_ms: int = FOREVER_MS
 
 
-# A batch is decided in this order of topics, then by partition, then by offset (DESIGN: the stream protocol).
+# A batch is decided in this order of topics, then by partition, then by offset.
 CATALOG = Topic(
     "ordo.catalog.v1", "inventory", ("risk", "fulfillment", "tower"), (catalog.SkuDefined, catalog.WarehouseDefined)
 )

@@ -15,12 +15,12 @@ from libs.runtime.replaying import Changed, rebuild, replay
 from libs.runtime.service import Running, assemble, tune_garbage_collector
 from libs.runtime.settings import ServiceSettings
 
-DEFAULT_PORT_BASE = 7401
+FIRST_PORT = 7401
 
 
 def _running(name: str) -> tuple[Running, int]:
     place = SERVICES.index(name)
-    port = int(os.environ.get(f"ORDO_PORT_{name.upper()}", str(DEFAULT_PORT_BASE + place)))
+    port = int(os.environ.get(f"ORDO_PORT_{name.upper()}", str(FIRST_PORT + place)))
     settings = read_settings(importlib.import_module(f"services.{name}.settings").Settings)
     return assemble(importlib.import_module(f"services.{name}.app").build(settings)), port
 

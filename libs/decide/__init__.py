@@ -2,7 +2,7 @@
 
 from libs.decide.handlers import Handlers, On, Output
 from libs.decide.messages import Command, Delivered, Due, Reply, Send, Unwake, Wake, problem
-from libs.decide.state import Entry, Key, Needs, NotLoaded, Row, State, key_fields, key_of, merge_needs
+from libs.decide.state import Entry, Key, Needs, NotLoaded, Row, State, key_of, merge_needs
 
 __all__ = [
     "Command",
@@ -21,7 +21,6 @@ __all__ = [
     "State",
     "Unwake",
     "Wake",
-    "key_fields",
     "key_of",
     "merge_needs",
     "problem",

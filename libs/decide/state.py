@@ -30,11 +30,6 @@ class NotLoaded(LookupError):
     """A decision asked for a row that its `needs` did not declare: a mistake in the service, not in the message."""
 
 
-def key_fields(table: type[Row]) -> tuple[str, ...]:
-    """Return the names of the columns that identify a row."""
-    return table.row_key
-
-
 def key_of(row: Row) -> Key:
     """Return the key of a row."""
     kind = type(row)

@@ -16,7 +16,6 @@ from libs.stream.postgres_sql import ACQUIRE, FENCED_STATE, RENEW, SELECT_PARKED
 from libs.stream.rows import RowCodec
 from libs.stream.tables import Tables
 
-_encode = msgspec.json.Encoder().encode
 STATEMENT_TIMEOUT_MS = 15_000
 CONNECT_TIMEOUT_S = 5.0
 _AWAY = (

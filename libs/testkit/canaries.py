@@ -2,7 +2,7 @@
 
 import base64
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -59,10 +59,6 @@ class Canaries:
             while chunk := file.read(CHUNK_BYTES):
                 yield from self.search(str(path), before + chunk)
                 before = chunk[-self._longest_bytes :]
-
-    def search_all(self, contents: Iterable[tuple[str, bytes | str]]) -> list[Sighting]:
-        """Return every canary in any of the contents."""
-        return [sighting for where, content in contents for sighting in self.search(where, content)]
 
 
 def forms(value: str) -> Iterator[tuple[str, bytes]]:

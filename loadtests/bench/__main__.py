@@ -110,7 +110,7 @@ def grown(sizes: list[int], found: dict[str, Any]) -> None:
 def parse() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(prog="python -m loadtests.bench", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="about two minutes instead of ten")
+    parser.add_argument("--quick", action="store_true", help="about three minutes instead of ten")
     parser.add_argument("--json", type=Path, default=BUILD / "bench.json")
     parser.add_argument("--guard", action="store_true", help="fail if an order became dearer than in the kept run")
     parser.add_argument(

@@ -82,12 +82,6 @@ def signed(secret: str, message_id: str, body: bytes) -> dict[str, str]:
     return {"webhook-id": message_id, "webhook-timestamp": at, "webhook-signature": signature}
 
 
-def chunks(orders: int, size: int = BATCH_ORDERS) -> Iterator[tuple[int, int]]:
-    """Yield first number and count of each batch."""
-    for first in range(0, orders, size):
-        yield first, min(size, orders - first)
-
-
 def sku_facts(skus: Sequence[str]) -> Iterator[tuple[str, dict[str, object]]]:
     """Yield what the catalogue says of each SKU."""
     for sku in skus:

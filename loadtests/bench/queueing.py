@@ -24,11 +24,11 @@ from loadtests.bench.orders import goods
 from loadtests.bench.playing import define, play
 from loadtests.bench.rig import PROGRAMS, Rig, family_cpu_ms
 
-# Kafka and Postgres use as many cores as there are; a service is as many processes as it has shards.
-SERVERS = ("kafka", "postgres")
 CHAIN = ("ingestion", "inventory", "risk", "routing", "inventory", "fulfillment")
 CORES = (2, 4, 8, 16, 32, 64)
 WITHIN = 0.20
+# For the time on the way: a small batch's duration on an idle machine, how busy workers rest, and a rate.
+BATCH_MS, RESTS, PER_SECOND = 4.0, 4.0, 500
 MEASURED_ORDERS = 8_000
 
 
@@ -108,13 +108,16 @@ async def on_cores(cores: int) -> tuple[float, float]:
 def show(at: Measured, console: Console) -> None:
     """Print the prediction for 2 to 64 cores."""
     table = Table(title=f"predicted from {at.whole_ms:.2f} ms of CPU an order, {at.efficiency:.0%} of the cores used")
-    for column in ("cores", "orders/s, one worker each", "limited by", "orders/s, workers as needed", "workers"):
+    way = f"ms to the pick task at {PER_SECOND}/s"
+    for column in ("cores", "orders/s, one worker each", "limited by", "orders/s, workers as needed", "workers", way):
         table.add_column(column, justify="left" if column in ("limited by", "workers") else "right")
     for cores in CORES:
         one = predict(at, cores, dict.fromkeys([name for name in SERVICES if name in at.cpu_ms], 1))
         many = predict(at, cores)
         wanted = ", ".join(f"{name} {count}" for name, count in many.workers.items() if count > 1) or "one each"
-        table.add_row(str(cores), f"{one.orders_per_s:,.0f}", one.limit, f"{many.orders_per_s:,.0f}", wanted)
+        takes = time_ms(at, cores, PER_SECOND, BATCH_MS, RESTS)
+        row = (f"{one.orders_per_s:,.0f}", one.limit, f"{many.orders_per_s:,.0f}", wanted, f"{takes:,.0f}")
+        table.add_row(str(cores), *row)
     console.print(table)
 
 

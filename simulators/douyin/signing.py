@@ -6,7 +6,6 @@ import json
 from typing import Any
 
 HMAC_SHA256 = "hmac-sha256"
-MD5 = "md5"
 
 
 def call_signature(

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import Any
 
 HMAC_SHA256 = "hmac-sha256"
-MD5 = "md5"
 VERSION = "2"
 
 # The platform's own writer escapes these two even where it escapes nothing else.

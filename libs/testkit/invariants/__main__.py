@@ -16,7 +16,7 @@ from libs.testkit.invariants.cut import SchemaMissing
 from libs.testkit.invariants.findings import Finding
 from libs.testkit.invariants.run import DRAIN_LIMIT_S, check_all
 
-LOCAL_ENV = Path(".ordo/local.env")
+LOCAL_ENV = Path(os.environ.get("ORDO_STATE") or ".ordo") / "local.env"
 UNREACHABLE = 2
 GC_THRESHOLD = 100_000
 

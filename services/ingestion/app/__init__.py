@@ -27,8 +27,7 @@ class Wiring:
 
     def companions(self, parts: Parts) -> Sequence[Companion]:
         """Return what runs beside the worker."""
-        lines = self._on(parts)
-        return (*incoming.companions(self._settings, parts, lines), *outward.companions(parts, lines))
+        return incoming.companions(self._settings, parts, self._on(parts))
 
     def routers(self, parts: Parts) -> list[APIRouter]:
         """Return the routes."""

@@ -1,7 +1,7 @@
 """Wires what goes back to platforms: who accepts orders and carries shipments and stock there, and what runs beside."""
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import timedelta
 from urllib.parse import quote
 
@@ -14,7 +14,6 @@ from libs.channels.registry import PLATFORMS
 from libs.decide import Send
 from libs.runtime.auth import make_token
 from libs.runtime.service import Parts
-from libs.stream.companions import Companion
 from libs.stream.desk import NotServing, Overloaded
 from libs.stream.egress import Refused, Retry, Sender
 from services.ingestion.api import LineBook
@@ -35,11 +34,6 @@ def senders(parts: Parts, lines: LineBook) -> Mapping[str, Sender]:
     for prefix, sender in ((ACCEPT, Accepter(lines)), (UPLOAD, uploader), (STOCK, pusher)):
         found |= {prefix + name: sender for name in PLATFORMS}
     return found
-
-
-def companions(parts: Parts, lines: LineBook) -> Sequence[Companion]:
-    """Return what runs beside the worker: nothing, egress and timers do it all."""
-    return ()
 
 
 class _Starts:
