@@ -11,7 +11,7 @@ from unittest.mock import patch
 import msgspec
 
 from contracts.topics import POSITION
-from libs.decide import Delivered, Handlers, Key, Needs, On, Output, Row, State, key_of
+from libs.decide import Delivered, Handlers, Key, On, Output, Row, State, key_of
 from libs.stream import desk, egress, worker
 from libs.stream.batch import Input
 from libs.stream.journal import Answered, Changes, Head, Resume
@@ -226,21 +226,20 @@ class EagerAnswers(SimJournal):
 # -- what is decided -----------------------------------------------------------------------------------------------
 
 
-class StaleRows(Worker):
+class StaleRows(SimJournal):
     """Keeps rows between batches: what it loads was read before the last batch was saved, or by another worker."""
 
-    _kept: dict[tuple[type[Row], Key], bytes]
-
-    async def _load(self, state: State, needs: Needs) -> None:
-        kept = self.__dict__.setdefault("_kept", {})
-        for table, keys in state.missing(needs).items():
-            fresh: list[Row] = []
+    async def load(self, wanted: Mapping[type[Row], Collection[Key]]) -> dict[type[Row], list[Row]]:
+        """Return what was kept, and ask for the rest only."""
+        kept: dict[tuple[type[Row], Key], bytes] = self.__dict__.setdefault("_kept", {})
+        found: dict[type[Row], list[Row]] = {}
+        for table, keys in wanted.items():
             absent = {key for key in keys if (table, key) not in kept}
-            if absent:
-                fresh = (await self._journal.load({table: absent})).get(table, [])
-                kept.update({(table, key_of(row)): msgspec.msgpack.encode(row) for row in fresh})
-            known = [msgspec.msgpack.decode(kept[(table, key)], type=table) for key in sorted(keys - absent)]
-            state.fill(table, keys, [*fresh, *known])
+            fresh = (await super().load({table: absent})).get(table, []) if absent else []
+            kept.update({(table, key_of(row)): msgspec.msgpack.encode(row) for row in fresh})
+            known = sorted(set(keys) - absent)
+            found[table] = [*fresh, *(msgspec.msgpack.decode(kept[(table, key)], type=table) for key in known)]
+        return found
 
 
 class Unqueued(Worker):
@@ -299,7 +298,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant("locks in no order", Parts(journal=UnorderedLocks)),
     Mutant("commands are not remembered", Parts(journal=ForgetfulJournal)),
     Mutant("answers before the commit", Parts(journal=EagerAnswers)),
-    Mutant("rows saved before they are loaded again", Parts(worker=StaleRows)),
+    Mutant("rows saved before they are loaded again", Parts(journal=StaleRows)),
     Mutant("messages pass a parked one", Parts(worker=Unqueued)),
     Mutant("decisions read a clock", Parts(handlers=with_a_clock)),
     Mutant("calls are recorded before they are made", patches=((worker, "Egress", Careless),)),

@@ -1,6 +1,6 @@
 """A batch, from raw inputs to everything it saves: pure, so that a worker, a simulator and a replay share it."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, cast
@@ -26,7 +26,7 @@ from libs.decide import (
     Wake,
     merge_needs,
 )
-from libs.stream.journal import Answered, Changes, Head, Parked
+from libs.stream.journal import Answered, Changes, Head, Parked, Unsaveable
 from libs.stream.log import Headers, Outgoing, Place, Record
 from libs.stream.partition import partition_of
 
@@ -75,6 +75,13 @@ def cause_of(message: Due | Delivered) -> str:
 def own_input(message: Due | Delivered) -> Input:
     """Return a timer that came, or what became of an outward call, as an input."""
     return Input(key=message.key, cause=cause_of(message), message=message, type=type(message).__name__)
+
+
+def put_behind(inputs: Sequence[Input], keys: Collection[str]) -> None:
+    """Set aside the messages of keys of which an earlier one waits for an operator."""
+    for item in inputs if keys else ():
+        if item.key in keys and item.record is not None and item.message is not None and not item.park:
+            item.park, item.behind = "waits behind an earlier message of this key", True
 
 
 def _on(handlers: Handlers, item: Input) -> On[Any] | None:
@@ -138,7 +145,10 @@ def decide(handlers: Handlers, inputs: Sequence[Input], state: State, now: datet
             raise Poisoned(place, f"{type(error).__name__}: {error}") from error
     if handlers.settle is not None:
         last = next((item.cause for item in reversed(inputs) if item.cause), "settle")
-        decided.outputs.extend((output, None, last) for output in handlers.settle(state, now))
+        try:
+            decided.outputs.extend((output, None, last) for output in handlers.settle(state, now))
+        except Exception as error:  # by whose message, halving the batch tells
+            raise Unsaveable(f"settle: {type(error).__name__}: {error}") from error
     return decided
 
 
@@ -200,7 +210,7 @@ class Writer:
 def changes_of(
     inputs: Sequence[Input], decided: Decided, state: State, writer: Writer, batch_no: int, now: datetime
 ) -> Changes:
-    """Fold a decided batch into everything it saves."""
+    """Fold a decided batch into everything it saves; raises Poisoned for an event that cannot be written."""
     changes = Changes(batch_no=batch_no, decided_at=now, state=state)
     now_ms = int(now.timestamp() * 1000)
     _take_inputs(inputs, decided, changes)
@@ -208,8 +218,13 @@ def changes_of(
         # Asking an event for its ancestors costs more than writing it, so the types that are no events are named.
         if type(output) in _ASIDE:
             _take_aside(output, changes)
-        else:
+            continue
+        try:
             changes.outbox.append(writer.event(cast("Event", output), cause, now_ms, changes.heads, item))
+        except Exception as error:
+            reason = f"{type(output).__name__}: {type(error).__name__}: {error}"
+            place = next((place for place, each in enumerate(inputs) if each is item), None)
+            raise (Unsaveable(reason) if place is None else Poisoned(place, reason)) from error
     for parked in changes.parked:
         event = MessageParked(
             message_key=parked.key,
@@ -235,10 +250,10 @@ def _take_aside(output: Output, changes: Changes) -> None:
         changes.sends.append(output)
     elif isinstance(output, Wake):
         changes.timers_set[(output.kind, output.key)] = output.at
-        changes.timers_gone.discard((output.kind, output.key))
+        changes.timers_gone.pop((output.kind, output.key), None)
     elif isinstance(output, Unwake):
         changes.timers_set.pop((output.kind, output.key), None)
-        changes.timers_gone.add((output.kind, output.key))
+        changes.timers_gone[(output.kind, output.key)] = None
 
 
 def _take_inputs(inputs: Sequence[Input], decided: Decided, changes: Changes) -> None:
@@ -260,14 +275,14 @@ def _take_inputs(inputs: Sequence[Input], decided: Decided, changes: Changes) ->
         if item.redriven is not None:
             changes.unparked.append((item.redriven.key, item.redriven.n))
             log.setdefault("redriven", []).append([item.redriven.key, item.redriven.n])
-        if record is not None:
-            continue  # a record's message is an event; the rest is about what comes from elsewhere
+        if record is not None or item.redriven is not None:
+            continue  # a record's message is an event, and what is decided again ended when it was set aside
         if isinstance(item.message, Command):
             kind = type(item.message).__name__
             reply = decided.replies[place]
             changes.answered.append(Answered(item.idempotency_key, kind, item.fingerprint, item.body, reply))
         elif isinstance(item.message, Due):
-            changes.timers_gone.add((item.message.kind, item.message.key))
+            changes.timers_gone[(item.message.kind, item.message.key)] = item.message.at
             log.setdefault("timers", []).append([item.message.kind, item.message.key, item.message.at])
         elif isinstance(item.message, Delivered):
             changes.delivered.append(item.message)

@@ -99,7 +99,11 @@ class Desk:
         done: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self._redrives.append((key, done))
         self.news.set()
-        return await done
+        try:
+            async with asyncio.timeout(self._answer_timeout_ms / 1000):
+                return await done
+        except TimeoutError:
+            raise NotServing("no answer in time; look at what is parked before asking again") from None
 
     async def take(self, limit: int, journal: Journal, parked_keys: set[str]) -> list[Asked]:
         """Take up to `limit` commands for a batch; those answered before, or behind a parked key, are settled here."""
@@ -132,8 +136,9 @@ class Desk:
         self._deliveries.clear()
 
     def take_redrives(self) -> list[tuple[str, "asyncio.Future[Reply]"]]:
-        """Take all redrive requests."""
-        return [self._redrives.popleft() for _ in range(len(self._redrives))]
+        """Take the redrive requests whose answer somebody still waits for."""
+        taken = [self._redrives.popleft() for _ in range(len(self._redrives))]
+        return [(key, answer) for key, answer in taken if not answer.done()]
 
     def put_back(self, commands: Sequence[Asked], deliveries: Sequence[Delivery]) -> None:
         """After a failed batch: commands wait again (it may have been committed: their key tells), deliveries fail."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import re
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
@@ -24,6 +25,8 @@ RETRY_FIRST_MS = 500
 RETRY_LAST_MS = 60_000
 BREAKER_FAILURES = 5
 BREAKER_OPEN_S = 15.0
+# The other side's words may hold anything; Postgres takes neither of these.
+_UNSAVEABLE = re.compile("[\x00\ud800-\udfff]")
 
 
 class Refused(Exception):
@@ -72,7 +75,13 @@ class Breaker:
         self.probing = False
         self.failures = 0 if ok else self.failures + 1
         if self.failures >= BREAKER_FAILURES:
-            self.open_until_s = now_s + BREAKER_OPEN_S
+            self.open(now_s)
+
+    def open(self, now_s: float) -> None:
+        """Call nobody for a while, then one."""
+        self.failures = max(self.failures, BREAKER_FAILURES)
+        self.open_until_s = now_s + BREAKER_OPEN_S
+        self.probing = False
 
 
 @dataclass
@@ -156,6 +165,10 @@ class Egress:
             await self._attempt(sender, send, attempt)
         except JournalAway as error:
             log.warning("the outcome of a call is not recorded, it will be made again", error=str(error))
+        except Exception:
+            # Made again at once, it would fail again at once: the other side is not called without a pause.
+            log.exception("the outcome of a call cannot be recorded")
+            self._breakers[send.destination].open(asyncio.get_running_loop().time())
         finally:
             self._flying.get(send.destination, {}).pop(send.send_id, None)
             self._landed.add((send.destination, send.send_id))
@@ -177,6 +190,7 @@ class Egress:
             outcome, reason = "retry", type(error).__name__
         else:
             outcome, reason = "sent", detail
+        reason = _UNSAVEABLE.sub(" ", reason)
         # Being asked to wait is an answer: the destination lives, only this call is early.
         breaker.note(ok=outcome != "retry" or wait_s > 0, now_s=loop.time())
         metrics.EGRESS.labels(self.service, send.destination, outcome).inc()

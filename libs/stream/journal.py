@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
-from libs.decide import Delivered, Due, Key, Reply, Row, Send, State
+from libs.decide import Delivered, Due, Key, Needs, Reply, Row, Send, State
 from libs.stream.log import Outgoing, Place
 
 
@@ -85,7 +85,8 @@ class Changes:
     outbox: list[tuple[Outgoing, str, str]] = field(default_factory=list)
     answered: list[Answered] = field(default_factory=list)
     timers_set: dict[tuple[str, str], datetime] = field(default_factory=dict)
-    timers_gone: set[tuple[str, str]] = field(default_factory=set)
+    # With the time for which it had come, if it came: one that was set anew meanwhile stays.
+    timers_gone: dict[tuple[str, str], datetime | None] = field(default_factory=dict)
     sends: list[Send] = field(default_factory=list)
     delivered: list[Delivered] = field(default_factory=list)
     parked: list[Parked] = field(default_factory=list)
@@ -161,3 +162,11 @@ class Journal(Protocol):
     async def close(self) -> None:
         """Leave."""
         ...
+
+
+async def fill(journal: Journal, state: State, needs: Needs) -> None:
+    """Load what of `needs` the state does not have yet."""
+    wanted = state.missing(needs)
+    if wanted:
+        for table, rows in (await journal.load(wanted)).items():
+            state.fill(table, wanted[table], rows)

@@ -1,7 +1,7 @@
 """The log on a real Kafka, through aiokafka used plainly: assigned partitions, batches both ways, no group."""
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -38,14 +38,29 @@ def _no_strays(failure: type[Exception]) -> Iterator[None]:
         raise failure("cancelled from inside the client") from error
 
 
-async def _end(client: Any, limit_s: float) -> None:
+async def _end(stopping: Coroutine[Any, Any, None], limit_s: float) -> None:
     """Stop a client that is thrown away, in a task of its own: how that ends is nobody's business any more."""
-    task = asyncio.create_task(client.stop())
+    task = asyncio.create_task(stopping)
     await asyncio.wait({task}, timeout=limit_s)
     if not task.done():
         task.cancel()
     elif not task.cancelled():
         task.exception()
+
+
+async def _cut(producer: Any) -> None:
+    """Stop a producer without sending what it holds.
+
+    Its own `stop` waits until all of that is acknowledged. Cancelled while it waits, it leaves a task and a connection
+    that go on trying, for ever.
+    """
+    producer._closed = True
+    sender = producer._sender.sender_task if producer._sender is not None else None
+    if sender is not None:
+        sender.cancel()
+    await producer.client.close()
+    if sender is not None:
+        await asyncio.wait({sender})
 
 
 class KafkaLog:
@@ -83,7 +98,7 @@ class KafkaLog:
             async with asyncio.timeout(START_TIMEOUT_S):
                 await consumer.start()
         except BaseException as error:
-            await _end(consumer, STOP_TIMEOUT_S)
+            await _end(consumer.stop(), STOP_TIMEOUT_S)
             if isinstance(error, KafkaError | OSError | TimeoutError):
                 raise FetchFailed(repr(error)) from error
             raise
@@ -105,7 +120,7 @@ class KafkaLog:
             self._asker = None
         else:
             return
-        await _end(consumer, STOP_TIMEOUT_S)
+        await _end(consumer.stop(), STOP_TIMEOUT_S)
 
     async def _asked(self, method: str, *arguments: Any) -> Any:
         asker = None
@@ -126,6 +141,7 @@ class KafkaLog:
                 async with asyncio.timeout(CALL_TIMEOUT_S):
                     await asker._client._wait_on_metadata(topic)  # aiokafka has no public call that asks for one topic
         except (KafkaError, OSError, TimeoutError) as error:
+            await self._drop(asker)
             raise FetchFailed(f"no topic {topic}: {error!r}") from error
         found = asker.partitions_for_topic(topic)
         if not found:
@@ -223,7 +239,7 @@ class KafkaLog:
             try:
                 await producer.start()
             except BaseException:
-                await _end(producer, STOP_TIMEOUT_S)
+                await _end(_cut(producer), STOP_TIMEOUT_S)
                 raise
             self._producer = producer
         return self._producer
@@ -250,7 +266,7 @@ class KafkaLog:
         """Throw the producer away; the next publish makes a new one with a new id."""
         producer, self._producer = self._producer, None
         if producer is not None:
-            await _end(producer, STOP_TIMEOUT_S)
+            await _end(_cut(producer), STOP_TIMEOUT_S)
 
     async def close(self) -> None:
         """Leave the cluster."""

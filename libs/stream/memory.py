@@ -229,8 +229,9 @@ class MemoryJournal:
             s.heads[place] = Head(head.next_seq, max(head.cursor, known.cursor if known else 0))
         s.outbox.extend(changes.outbox)
         s.commands.update({answered.idempotency_key: answered for answered in changes.answered})
-        for timer in changes.timers_gone:
-            s.timers.pop(timer, None)
+        for timer, at in changes.timers_gone.items():
+            if at is None or s.timers.get(timer) == at:
+                s.timers.pop(timer, None)
         s.timers.update(changes.timers_set)
         for send in changes.sends:
             due = send.not_before or changes.decided_at

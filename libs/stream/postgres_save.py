@@ -186,8 +186,8 @@ def _add_outputs(save: Save, changes: Changes, shard: int) -> None:
 
 
 def _add_timers(save: Save, changes: Changes) -> None:
-    gone = sorted(changes.timers_gone - changes.timers_set.keys())
-    if gone:
+    if changes.timers_gone:
+        gone = sorted((kind, key, at) for (kind, key), at in changes.timers_gone.items())
         save.add("gone timer", DELETE_TIMERS, *_columns(gone))
     if changes.timers_set:
         rows = sorted((kind, key, at) for (kind, key), at in changes.timers_set.items())

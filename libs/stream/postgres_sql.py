@@ -61,7 +61,10 @@ END $$
 
 # -- what a batch says, each a statement by itself --------------------------------------------------------------------
 
-DELETE_TIMERS = "DELETE FROM timer USING unnest($1::text[], $2::text[]) AS u(k, key_) WHERE kind = u.k AND key = u.key_"
+DELETE_TIMERS = """
+DELETE FROM timer t USING unnest($1::text[], $2::text[], $3::timestamptz[]) AS u(kind, key, came)
+WHERE t.kind = u.kind AND t.key = u.key AND (u.came IS NULL OR t.due_at = u.came)
+"""
 UPSERT_TIMERS = """
 INSERT INTO timer (kind, key, due_at) SELECT * FROM unnest($1::text[], $2::text[], $3::timestamptz[])
 ON CONFLICT (kind, key) DO UPDATE SET due_at = excluded.due_at

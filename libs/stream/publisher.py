@@ -3,6 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from libs.stream.log import Log, Outgoing, Place, PublishFailed
 
@@ -35,15 +36,17 @@ class Publisher:
             self.unsent_records += len(records)
             self._news.set()
 
-    async def room(self, unsent_limit_records: int) -> None:
-        """Wait until fewer than `unsent_limit_records` are queued: the bound on what a sick log may cost in memory."""
-        while self.unsent_records >= unsent_limit_records:
-            self._room.clear()
-            await self._room.wait()
+    async def room(self, unsent_limit_records: int, wait_limit_s: float) -> bool:
+        """Wait until fewer than `unsent_limit_records` are queued: the bound on what a sick log may cost in memory.
 
-    async def idle(self) -> None:
-        """Wait until everything offered is acknowledged."""
-        await self.room(1)
+        Returns whether that is so; one less is everything acknowledged.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(wait_limit_s):
+                while self.unsent_records >= unsent_limit_records:
+                    self._room.clear()
+                    await self._room.wait()
+        return self.unsent_records < unsent_limit_records
 
     async def run(self) -> None:
         """Publish until cancelled."""
@@ -79,7 +82,8 @@ class Publisher:
         self._room.set()
 
 
-def must_run(helper: "asyncio.Task[None]") -> None:
+def must_run(helpers: Sequence["asyncio.Task[None]"]) -> None:
     """Raise if a task beside the loop has ended: without it everything would be decided and nothing would leave."""
-    if helper.done():
-        raise RuntimeError("a part of the worker ended") from (None if helper.cancelled() else helper.exception())
+    for helper in helpers:
+        if helper.done():
+            raise RuntimeError("a part of the worker ended") from (None if helper.cancelled() else helper.exception())

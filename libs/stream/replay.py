@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from libs.decide import Command, Delivered, Due, Handlers, Needs, State
+from libs.decide import Command, Delivered, Due, Handlers, State
 from libs.stream.batch import (
     Input,
     Writer,
@@ -17,7 +17,7 @@ from libs.stream.batch import (
     needs_of,
     own_input,
 )
-from libs.stream.journal import Changes, Head, Journal
+from libs.stream.journal import Changes, Head, Journal, fill
 from libs.stream.log import Log, Place, Record
 from libs.stream.reader import Acceptance, Reader, redriven
 
@@ -93,8 +93,8 @@ class Replay:
         writer = Writer(self.handlers.service, 0, 1, self.partitions, self._heads)
         await self.journal.begin()
         state = State()
-        await self._load(state, needs_of(self.handlers, inputs))
-        await self._load(state, more_needs_of(self.handlers, inputs, state))
+        await fill(self.journal, state, needs_of(self.handlers, inputs))
+        await fill(self.journal, state, more_needs_of(self.handlers, inputs, state))
         decided = decide(self.handlers, inputs, state, batch.decided_at)
         changes = changes_of(inputs, decided, state, writer, batch.batch_no, batch.decided_at)
         for head in changes.heads.values():
@@ -103,22 +103,18 @@ class Replay:
         self._heads.update(changes.heads)
         return changes
 
-    async def _load(self, state: State, needs: Needs) -> None:
-        wanted = state.missing(needs)
-        if wanted:
-            for table, rows in (await self.journal.load(wanted)).items():
-                state.fill(table, wanted[table], rows)
-
     async def _inputs(self, batch: RecordedBatch) -> list[Input]:
         records: list[Record] = []
         for place, first, last in batch.reads:
             records += await self._records(place, first, last)
         inputs = self._reader.accept(records, self._seqs, self._firsts.__getitem__, Acceptance())
         inputs += [self._command(command) for command in batch.commands]
-        for kind, key, at in batch.inputs.get("timers", []):
-            inputs.append(own_input(Due(kind=kind, key=key, at=msgspec.convert(at, datetime))))
-        inputs += [own_input(msgspec.convert(raw, Delivered)) for raw in batch.inputs.get("delivered", [])]
-        for key, n in batch.inputs.get("redriven", []):
+        again = batch.inputs.get("redriven", [])
+        if not again:  # a redrive is a batch by itself; older recordings name its timer or call a second time
+            for kind, key, at in batch.inputs.get("timers", []):
+                inputs.append(own_input(Due(kind=kind, key=key, at=msgspec.convert(at, datetime))))
+            inputs += [own_input(msgspec.convert(raw, Delivered)) for raw in batch.inputs.get("delivered", [])]
+        for key, n in again:
             parked = next((found for found in await self.journal.parked(key) if found.n == n), None)
             if parked is None:
                 raise RecordingIncomplete(f"batch {batch.batch_no} redrove {key}/{n}, which is not parked")

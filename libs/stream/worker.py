@@ -1,8 +1,7 @@
 """The loop of a service: fetch, decide, commit, publish; whatever dies, it goes on from what is durable."""
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
 
@@ -10,13 +9,23 @@ import structlog
 from msgspec.structs import replace
 
 from contracts.topics import PARKED, TOPICS, topics_read_by
-from libs.decide import Command, Due, Handlers, Needs, Reply, State, problem
+from libs.decide import Command, Due, Handlers, Reply, State, problem
 from libs.stream import metrics
-from libs.stream.batch import Input, Poisoned, Writer, changes_of, decide, more_needs_of, needs_of, own_input
+from libs.stream.batch import (
+    Input,
+    Poisoned,
+    Writer,
+    changes_of,
+    decide,
+    more_needs_of,
+    needs_of,
+    own_input,
+    put_behind,
+)
 from libs.stream.companions import Companion, accompany
 from libs.stream.desk import Desk, NotServing, answer_if_waiting
 from libs.stream.egress import Egress, Sender
-from libs.stream.journal import Changes, Fenced, Journal, JournalAway, Resume, Unsaveable
+from libs.stream.journal import Changes, Fenced, Journal, JournalAway, Resume, Unsaveable, fill
 from libs.stream.limits import Limits, Readiness, lag_of
 from libs.stream.log import FetchFailed, Log, Place, PositionLost, PublishFailed, Record
 from libs.stream.pace import Pace
@@ -60,9 +69,10 @@ class Worker:
         self._last_lag_ms = 0
         self._reader = Reader(handlers)
         self._publisher = Publisher(log, self._acked, self._publish_failed)
+        metrics.UNSENT.labels(self.service).set_function(lambda: self._publisher.unsent_records)
         self.companions: Sequence[Companion] = ()
-        calls = {} if senders is None else senders
-        self._egress = Egress(self.service, journal, calls, self._desk.deliver, self._time, self.limits.calls_in_flight)
+        deliver, in_flight = self._desk.deliver, self.limits.calls_in_flight
+        self._egress = Egress(self.service, journal, senders or {}, deliver, self._time, in_flight)
         self._resume = Resume(epoch=0, batch_no=0, decided_at=clock())
         self._writer = Writer(self.service, shard, 1, 1, {})
         self._line = structlog.get_logger().bind(service=self.service, shard=shard)
@@ -86,6 +96,8 @@ class Worker:
         """Tell whether partitions are owned, the log is readable and the lag is bounded."""
         if not self._serving:
             return Readiness(False, [self._halted or self._why_not])
+        if self._publisher.unsent_records >= self.limits.unsent_records:
+            return Readiness(False, [f"{self._publisher.unsent_records} events wait to be published"])
         found = await lag_of(self._log, self._positions, self._last_lag_ms, self.limits.ready_lag_ms)
         metrics.LAG_RECORDS.labels(self.service).set(found.lag_records)
         return found
@@ -141,16 +153,14 @@ class Worker:
             await self._take_positions()
             self._publisher = Publisher(self._log, self._acked, self._publish_failed)
             helpers.append(asyncio.create_task(self._publisher.run()))
-            await self._resend()
+            await self._resend(helpers)
             helpers.append(asyncio.create_task(self._egress.run()))
             self._halted = ""
             self._serving = True
             helpers += [asyncio.create_task(accompany(self.service, each)) for each in self.companions]
             self._line.info("serving", epoch=self._resume.epoch, batch_no=self._resume.batch_no)
             await self._work(helpers)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self.limits.lease_ms / 1000):
-                    await self._publisher.idle()
+            await self._publisher.room(1, self.limits.lease_ms / 1000)
             await self._journal.renew(self.limits.lease_ms, self._writer.heads)
             await self._journal.release()
         finally:
@@ -190,16 +200,26 @@ class Worker:
         self._writer = Writer(self.service, self._shard, 1, partitions, resume.heads)
         metrics.PARKED.labels(self.service).set(len(resume.parked_keys))
 
-    async def _resend(self) -> None:
+    async def _resend(self, helpers: Sequence["asyncio.Task[None]"]) -> None:
         """Publish again what was committed but not known to be acknowledged."""
         resent = 0
         async for rows in self._journal.unsent(self._writer.heads, 1_000):
             records = [replace(o, headers=self._writer.headers(o.seq, kind, cause)) for o, kind, cause in rows]
             resent += len(records)
-            await self._publisher.room(self.limits.unsent_records)
+            if not await self._room(helpers):
+                return
             self._publisher.offer(records)
         if resent:
             self._line.info("resending from the outbox", records=resent)
+
+    async def _room(self, helpers: Sequence["asyncio.Task[None]"]) -> bool:
+        """Wait until more may be published, the lease kept meanwhile; False when it is time to stop."""
+        while not await self._publisher.room(self.limits.unsent_records, self.limits.lease_ms / 3000):
+            must_run(helpers)
+            if self._stopping:
+                return False
+            await self._journal.renew(self.limits.lease_ms, self._writer.heads)
+        return True
 
     async def _work(self, helpers: Sequence["asyncio.Task[None]"]) -> None:
         renew_s = self.limits.lease_ms / 3000
@@ -209,7 +229,7 @@ class Worker:
         fetching: asyncio.Task[list[Record]] | None = None
         news: asyncio.Task[bool] | None = None
         try:
-            while not self._stopping:
+            while not self._stopping and await self._room(helpers):
                 await asyncio.sleep(pace.rest_s(loop.time()))
                 fetching = fetching or asyncio.create_task(
                     self._log.fetch(self.limits.batch_inputs, self.limits.fetch_timeout_ms)
@@ -217,12 +237,8 @@ class Worker:
                 news = news or asyncio.create_task(self._desk.news.wait())
                 waited = {fetching, news, *helpers}
                 await asyncio.wait(waited, timeout=self._until_due(renew_s), return_when="FIRST_COMPLETED")
-                for helper in helpers:
-                    must_run(helper)
-                records: list[Record] = []
-                if fetching.done():
-                    records = fetching.result()
-                    fetching = None
+                must_run(helpers)
+                records, fetching = (fetching.result(), None) if fetching.done() else ([], fetching)
                 if news.done():
                     self._desk.news.clear()
                     news = None
@@ -248,7 +264,6 @@ class Worker:
 
     async def _round(self, records: Sequence[Record]) -> bool:
         """Decide what has come; returns whether anything was committed."""
-        await self._publisher.room(self.limits.unsent_records)
         now = self.now
         inputs = self._accepted(records)
         due: list[Due] = []
@@ -297,7 +312,7 @@ class Worker:
         A long batch with a message that nobody can decide is halved too: decided anew for each of thousands of them, it
         would never end.
         """
-        _put_behind(inputs, self._resume.parked_keys)
+        put_behind(inputs, self._resume.parked_keys)
         try:
             await self._commit(inputs, now)
         except (Unsaveable, Poisoned) as error:
@@ -317,15 +332,15 @@ class Worker:
         for _ in range(len(inputs) + 1):
             state = State()
             try:
-                await self._load(state, needs_of(self.handlers, inputs))
-                await self._load(state, more_needs_of(self.handlers, inputs, state))
+                await fill(self._journal, state, needs_of(self.handlers, inputs))
+                await fill(self._journal, state, more_needs_of(self.handlers, inputs, state))
                 decided = decide(self.handlers, inputs, state, now)
+                changes = changes_of(inputs, decided, state, self._writer, self._resume.batch_no + 1, now)
                 break
             except Poisoned as poison:
                 if redrive or len(inputs) > DECIDED_ANEW_LIMIT_INPUTS:
                     raise
                 inputs = self._set_aside(inputs, poison.place, poison.error)
-        changes = changes_of(inputs, decided, state, self._writer, self._resume.batch_no + 1, now)
         await self._journal.commit(changes, self.limits.lease_ms)
         self._committed(changes)
         took_s = asyncio.get_running_loop().time() - started
@@ -335,12 +350,6 @@ class Worker:
             "batch", batch_no=changes.batch_no, inputs=len(inputs), events=len(changes.outbox), took_s=took_s
         )
 
-    async def _load(self, state: State, needs: Needs) -> None:
-        wanted = state.missing(needs)
-        if wanted:
-            for table, rows in (await self._journal.load(wanted)).items():
-                state.fill(table, wanted[table], rows)
-
     def _set_aside(self, inputs: list[Input], place: int, error: str) -> list[Input]:
         """Park the message at `place` and those of its key after it; a command is answered instead."""
         poisoned = inputs[place]
@@ -349,7 +358,7 @@ class Worker:
             self._desk.settle(poisoned.idempotency_key, problem(500, "this request could not be decided", error))
             return [item for item in inputs if item is not poisoned]
         poisoned.park = error
-        _put_behind(inputs[place + 1 :], {poisoned.key})
+        put_behind(inputs[place + 1 :], {poisoned.key})
         return inputs
 
     def _committed(self, changes: Changes) -> None:
@@ -365,7 +374,6 @@ class Worker:
                 head.cursor = max(head.cursor, known.cursor)
             self._writer.heads[place] = head
         self._publisher.offer([outgoing for outgoing, _, _ in changes.outbox])
-        metrics.UNSENT.labels(self.service).set(self._publisher.unsent_records)
         for at in changes.timers_set.values():
             resume.next_due = at if resume.next_due is None else min(resume.next_due, at)
         if changes.parked:
@@ -390,10 +398,3 @@ class Worker:
     def _publish_failed(self, error: PublishFailed) -> None:
         metrics.FAILURES.labels(self.service, "publish").inc()
         self._line.warning("publishing again from the first unacknowledged record", error=str(error))
-
-
-def _put_behind(inputs: Sequence[Input], keys: Collection[str]) -> None:
-    """Set aside the messages of keys of which an earlier one waits for an operator."""
-    for item in inputs if keys else ():
-        if item.key in keys and item.record is not None and item.message is not None and not item.park:
-            item.park, item.behind = "waits behind an earlier message of this key", True

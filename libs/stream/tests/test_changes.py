@@ -47,24 +47,24 @@ TIMER = ("t", "o1")
 @pytest.mark.parametrize(
     ("inputs", "said", "set_to", "gone"),
     [
-        ([event_input()], [], None, set()),
-        ([event_input()], [wake(1)], 1, set()),
-        ([event_input()], [wake(1), wake(9)], 9, set()),
-        ([event_input()], [wake(9), wake(1)], 1, set()),
-        ([event_input()], [UNWAKE], None, {TIMER}),
-        ([event_input()], [wake(1), UNWAKE], None, {TIMER}),
-        ([event_input()], [UNWAKE, wake(1)], 1, set()),
-        ([event_input()], [wake(1), UNWAKE, wake(2)], 2, set()),
-        ([DUE], [], None, {TIMER}),
-        ([DUE], [wake(1)], 1, set()),
-        ([DUE], [wake(1), UNWAKE], None, {TIMER}),
-        ([DUE], [UNWAKE], None, {TIMER}),
-        ([event_input(), DUE], [wake(3)], 3, set()),
-        ([DUE, event_input()], [wake(3)], 3, set()),
+        ([event_input()], [], None, {}),
+        ([event_input()], [wake(1)], 1, {}),
+        ([event_input()], [wake(1), wake(9)], 9, {}),
+        ([event_input()], [wake(9), wake(1)], 1, {}),
+        ([event_input()], [UNWAKE], None, {TIMER: None}),
+        ([event_input()], [wake(1), UNWAKE], None, {TIMER: None}),
+        ([event_input()], [UNWAKE, wake(1)], 1, {}),
+        ([event_input()], [wake(1), UNWAKE, wake(2)], 2, {}),
+        ([DUE], [], None, {TIMER: NOW}),
+        ([DUE], [wake(1)], 1, {}),
+        ([DUE], [wake(1), UNWAKE], None, {TIMER: None}),
+        ([DUE], [UNWAKE], None, {TIMER: None}),
+        ([event_input(), DUE], [wake(3)], 3, {}),
+        ([DUE, event_input()], [wake(3)], 3, {}),
     ],
 )
 def test_the_last_word_on_a_timer_counts_and_one_that_came_is_gone(
-    inputs: list[Input], said: list[Output], set_to: int | None, gone: set[tuple[str, str]]
+    inputs: list[Input], said: list[Output], set_to: int | None, gone: dict[tuple[str, str], datetime | None]
 ) -> None:
     changes = folded(scripted({"o1": said}), inputs)
     assert changes.timers_set == ({} if set_to is None else {TIMER: NOW + timedelta(seconds=set_to)})

@@ -375,3 +375,25 @@ async def test_a_database_that_is_away_stops_nothing_for_good(monkeypatch: pytes
     async with running(bench):
         await until(lambda: len(bench.desk.results) == 1)
     assert far.calls == [("s1", 1)]
+
+
+@pytest.mark.parametrize("answer", ["taken \x00", Refused("no \x00 \ud800"), Retry("busy \x00", 60)])
+async def test_what_no_database_holds_is_taken_out_of_the_other_sides_words(answer: str | Exception) -> None:
+    bench = Bench({"out": Far(answer)})
+    bench.write("s1")
+    await bench.rounds()
+    said = [result.detail for result in bench.desk.results] + [bench.stored.egress[("out", "s1")]["outcome"]]
+    assert not any("\x00" in words or "\ud800" in words for words in said)
+
+
+async def test_an_end_that_cannot_be_recorded_does_not_call_again_without_a_pause() -> None:
+    far = Far(Retry("later", 60))
+    bench = Bench({"out": far})
+
+    async def broken(*_: Any) -> None:
+        raise ValueError("not a thing to record")
+
+    bench.journal.note_attempt = broken  # type: ignore[method-assign]
+    bench.write("s1")
+    await bench.rounds(50)
+    assert len(far.calls) == 1, "the destination rests"

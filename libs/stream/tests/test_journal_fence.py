@@ -142,7 +142,7 @@ async def test_everything_a_batch_can_say_is_saved_by_one_statement(dsn: str) ->
         await owner.commit(said, LEASE_MS)
         assert [p.n for key in ("o1", "o2") for p in await owner.parked(key)] == [1, 2]
         then = changes(2)
-        then.timers_gone.update({("wake", "a"), ("wake", "b")})
+        then.timers_gone[("wake", "a")] = None
         then.timers_set[("wake", "b")] = NOW + timedelta(hours=1)
         then.delivered.append(Delivered(destination="shop", send_id="1", key="o1", ok=True, detail="ok", attempts=1))
         then.unparked.append(("o1", 1))
@@ -150,6 +150,11 @@ async def test_everything_a_batch_can_say_is_saved_by_one_statement(dsn: str) ->
         await owner.begin()
         await owner.commit(then, LEASE_MS)
         assert await owner.due(NOW, 10) == ([], NOW + timedelta(hours=1)), "set again is not gone"
+        late = changes(3)
+        late.timers_gone[("wake", "b")] = NOW
+        await owner.begin()
+        await owner.commit(late, LEASE_MS)
+        assert await owner.due(NOW, 10) == ([], NOW + timedelta(hours=1)), "what came was the timer before it"
         assert [send.send_id for send, _ in await owner.waiting_sends(NOW, ["shop"], 10)] == ["2"]
         assert await owner.parked("o1") == []
         assert [p.n for p in await owner.parked("o3")] == [3]

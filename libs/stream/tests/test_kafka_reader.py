@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 from aiokafka.errors import KafkaConnectionError
+from aiokafka.producer.sender import SendProduceReqHandler
 from msgspec.structs import replace
 
 from contracts.topics import RISK
+from libs.stream import kafka
 from libs.stream.kafka import FETCH_WAIT_MS, KafkaLog
 from libs.stream.log import FetchFailed, Outgoing, PublishFailed
 
@@ -179,3 +181,28 @@ async def test_nothing_is_asked_between_two_calls(log: tuple[KafkaLog, str]) -> 
         assert await read(found) == [b"%d" % seq]
         await found.publish([out(topic, seq + 2)])
         assert asked == ["FetchRequest"] * number, "one look, one question, whatever is published meanwhile"
+
+
+async def test_a_producer_that_is_thrown_away_leaves_nothing_that_goes_on_trying(
+    log: tuple[KafkaLog, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found, topic = log
+
+    def senders() -> int:
+        return sum("_sender_routine" in repr(task) for task in asyncio.all_tasks())
+
+    assert senders() == 1
+    monkeypatch.setattr(kafka, "CALL_TIMEOUT_S", 0.3)
+
+    def unheard(self: Any, response: Any) -> None:
+        self._to_reenqueue.extend(self._batches.values())
+
+    with monkeypatch.context() as sick:  # what not enough replicas looks like: the client asks again, without end
+        sick.setattr(SendProduceReqHandler, "handle_response", unheard)
+        for _ in range(3):
+            with pytest.raises(PublishFailed):
+                await found.publish([out(topic, 2)])
+            await found.reset_publishing()
+            assert senders() == 0
+    await found.publish([out(topic, 2)])
+    assert senders() == 1
