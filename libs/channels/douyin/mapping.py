@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from libs.channels.channel import About, Document, Heard, Parcel, StockOrder
+from libs.channels.closing import closed
 from libs.channels.douyin.amounts import AMOUNTS, settle
 from libs.channels.goods import Goods
 from libs.channels.own.inbound import ORDER_CANCELLED, REFUND_REQUESTED, Cancellation, Refund, convert
@@ -44,13 +45,15 @@ def heard(document: Document) -> list[Heard]:
 def _order(detail: Mapping[str, Any]) -> list[Heard]:
     status = _whole(detail, "order_status")
     paid_at = _moment(detail, "pay_time")
-    on_delivery = detail.get("pay_type") == CASH_ON_DELIVERY and status != CANCELLED
+    on_delivery = detail.get("pay_type") == CASH_ON_DELIVERY
     if status in SILENT_STATUSES or (paid_at is None and not on_delivery):
         return []
-    order = convert(_fields(detail, paid_at))
-    if status != CANCELLED or _moment(detail, "ship_time") is not None:
-        return [order]
-    return [order, _cancellation(detail)]
+    shipped = _moment(detail, "ship_time") is not None
+    if status == CANCELLED and paid_at is None:
+        return [] if shipped else [_cancellation(detail)]
+    if status == CANCELLED and not shipped:
+        return closed(_cancellation(detail), lambda: convert(_fields(detail, paid_at)))
+    return [convert(_fields(detail, paid_at))]
 
 
 def _fields(detail: Mapping[str, Any], paid_at: datetime | None) -> dict[str, Any]:

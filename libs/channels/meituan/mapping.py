@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from libs.channels.channel import About, Document, Heard, Parcel, StockOrder
+from libs.channels.closing import closed
 from libs.channels.money import fen, fen_of_yuan
 from libs.channels.own.inbound import Cancellation, Refund, convert
 from libs.channels.refusals import OrderRefused
@@ -70,17 +71,16 @@ def _order(fields: dict[str, Any]) -> list[Heard]:
         return []
     if status not in (*OPEN, CANCELLED):
         raise OrderRefused("status", "is not known")
-    order = convert(_order_fields(fields))
     if status != CANCELLED:
-        return [order]
+        return [convert(_order_fields(fields))]
     cancelled = _moment("order_cancel_time", fields.get("order_cancel_time")) or _moment("utime", fields.get("utime"))
-    closed = {
+    said = {
         "type": "order.cancelled",
-        "platform_order_id": order.platform_order_id,
+        "platform_order_id": _text(fields.get("order_id")),
         "reason": str(fields.get("reason") or "")[:200],
         "cancelled_at": cancelled,
     }
-    return [order, _checked(closed, Cancellation)]
+    return closed(_checked(said, Cancellation), lambda: convert(_order_fields(fields)))
 
 
 def _order_fields(fields: dict[str, Any]) -> dict[str, Any]:

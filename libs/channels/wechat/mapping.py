@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from libs.channels.channel import About, Document, Heard, Parcel, StockOrder
+from libs.channels.closing import closed
 from libs.channels.money import fen
 from libs.channels.own.inbound import Cancellation, Refund, convert
 from libs.channels.refusals import OrderRefused
@@ -97,16 +98,15 @@ def _order(order: Mapping[str, Any]) -> list[Heard]:
         return []
     if status not in (*PAID, REFUNDED_WHOLE, CLOSED):
         raise OrderRefused("status", "is not known")
-    placed = convert(_order_fields(order, detail, paid_at))
     shipped = bool(_inner("delivery_info", detail).get("delivery_product_info"))
     if status in PAID or shipped:
-        return [placed]
-    closed = {
+        return [convert(_order_fields(order, detail, paid_at))]
+    said = {
         "type": "order.cancelled",
-        "platform_order_id": placed.platform_order_id,
+        "platform_order_id": _text(order.get("order_id")),
         "cancelled_at": _moment("update_time", order.get("update_time")),
     }
-    return [placed, _checked(closed, Cancellation)]
+    return closed(_checked(said, Cancellation), lambda: convert(_order_fields(order, detail, paid_at)))
 
 
 def _order_fields(order: Mapping[str, Any], detail: Mapping[str, Any], paid_at: datetime | None) -> dict[str, Any]:

@@ -102,7 +102,9 @@ def test_a_paid_order_whole():
         ({"order_status": 4}, [Order, Cancellation]),
         ({"order_status": 4, "ship_time": 1700090000}, [Order]),
         ({"order_status": 2, "pay_time": 0, "pay_type": 0}, [Order]),
-        ({"order_status": 4, "pay_time": 0, "pay_type": 0}, []),
+        ({"order_status": 4, "pay_time": 0, "pay_type": 0}, [Cancellation]),
+        ({"order_status": 4, "pay_time": 0, "pay_type": 0, "ship_time": 1700090000}, []),
+        ({"order_status": 4, "pay_amount": 1}, [Cancellation]),  # its sum cannot be explained
     ],
 )
 def test_what_each_status_says(changed, kinds):

@@ -113,7 +113,22 @@ def test_cancelled_orders():
     assert cancellation.cancelled_at == datetime(2026, 11, 11, 1, tzinfo=UTC)
     assert [type(x) for x in said(DETAIL, orderState="TRADE_CANCELED", waybill="SF1")] == [Order]
     for never in ("", None, "0001-01-01 00:00:00"):
-        assert said(DETAIL, orderState="TRADE_CANCELED", paymentConfirmTime=never) == []
+        unpaid = {"orderState": "TRADE_CANCELED", "paymentConfirmTime": never}
+        assert said(DETAIL, **unpaid, payType="4-在线支付") == []
+
+
+@pytest.mark.parametrize("pay_type", ["1-货到付款", "1", "", None])
+def test_an_order_that_may_be_paid_on_delivery_says_its_cancellation(pay_type):
+    unpaid = {"orderState": "TRADE_CANCELED", "paymentConfirmTime": "", "payType": pay_type}
+    (cancellation,) = said(DETAIL, **unpaid)
+    assert isinstance(cancellation, Cancellation)
+    assert said(DETAIL, **unpaid, waybill="SF1") == []
+
+
+def test_a_cancellation_is_said_even_where_the_order_cannot_be_read():
+    [cancellation] = said(DETAIL, orderState="TRADE_CANCELED", orderPayment="999.00")
+    assert isinstance(cancellation, Cancellation)
+    assert cancellation.platform_order_id == DETAIL["orderId"]
 
 
 def test_cash_on_delivery_is_an_order_that_is_not_paid():

@@ -84,6 +84,7 @@ def test_detail_comes_as_a_list_or_as_json(detail):
         ({"status": "2"}, [Order]),
         ({"status": 8}, [Order]),
         ({"status": 9}, [Order, Cancellation]),
+        ({"status": 9, "total": 9999}, [Cancellation]),  # its sum cannot be explained
         ({"status": 9, "day_seq": 0}, []),
         ({"status": 9, "day_seq": None, "pay_type": 1}, [Order, Cancellation]),
     ],

@@ -103,6 +103,7 @@ def test_a_paid_order_whole():
         ({"refund_status": 4, "order_status": 2, "shipping_time": "2023-11-15 10:00:00"}, [Order]),
         ({"order_status": 2, "shipping_time": "2023-11-15 10:00:00"}, [Order]),
         ({"order_status": 3, "shipping_time": "2023-11-15 10:00:00"}, [Order]),
+        ({"refund_status": 4, "pay_amount": "1.00"}, [Cancellation]),  # its sum cannot be explained
         ({"refund_status": 2}, [Order]),
         ({"trade_type": 1, "step_order_info": {"step_trade_status": 1}}, []),
         ({"trade_type": 1, "step_order_info": {"step_trade_status": 2}}, [Order]),

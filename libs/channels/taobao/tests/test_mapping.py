@@ -120,6 +120,23 @@ def test_closed_after_shipping_is_no_cancellation():
     assert [type(x) for x in said(TRADE, status="TRADE_CLOSED", consign_time="2026-11-12 09:00:00")] == [Order]
 
 
+@pytest.mark.parametrize("status", ["TRADE_CLOSED_BY_TAOBAO", "TRADE_CLOSED"])
+def test_an_order_to_be_paid_on_delivery_that_closes_says_its_cancellation(status):
+    (placed,) = said(TRADE, type="cod", pay_time=None)
+    assert type(placed) is Order
+    (cancellation,) = said(TRADE, type="cod", pay_time=None, status=status, end_time="2026-11-11 09:00:00")
+    assert isinstance(cancellation, Cancellation)
+    assert cancellation.cancelled_at == datetime(2026, 11, 11, 1, 0, tzinfo=UTC)
+    refused_at_the_door = said(TRADE, type="cod", pay_time=None, status=status, consign_time="2026-11-12 09:00:00")
+    assert refused_at_the_door == []
+
+
+def test_a_cancellation_is_said_even_where_the_order_cannot_be_read():
+    [cancellation] = said(TRADE, status="TRADE_CLOSED", payment="1.00")
+    assert isinstance(cancellation, Cancellation)
+    assert cancellation.platform_order_id == "4159283746501827364"
+
+
 @pytest.mark.parametrize(
     ("asked", "left"),
     [
@@ -152,6 +169,20 @@ def test_a_line_closed_before_payment_is_never_shipped():
     trade["orders"]["order"].append({"oid": 9, "num": 1, "price": "9.00", "status": "TRADE_CLOSED_BY_TAOBAO"})
     (order,) = said(trade)
     assert len(order.lines) == 2
+    closed, cancellation = said(trade, status="TRADE_CLOSED")
+    assert closed == order
+    assert isinstance(cancellation, Cancellation)
+
+
+def test_a_trade_whose_lines_were_all_closed_by_taobao_keeps_them():
+    trade = copy.deepcopy(TRADE)
+    for line in trade["orders"]["order"]:
+        line["status"] = "TRADE_CLOSED_BY_TAOBAO"
+    order, cancellation = said(trade, status="TRADE_CLOSED_BY_TAOBAO")
+    assert len(order.lines) == 2
+    assert isinstance(cancellation, Cancellation)
+    with pytest.raises(OrderRefused):
+        said(trade)
 
 
 def test_a_line_refunded_before_shipping_leaves_the_order_with_its_share():

@@ -105,6 +105,7 @@ def test_a_paid_order():
         ({"status": 200}, [Order, Cancellation]),
         ({"status": 200, "order_detail__delivery_info__delivery_product_info": [{"waybill_id": "1"}]}, [Order]),
         ({"status": 250}, [Order, Cancellation]),
+        ({"status": 250, "order_detail__price_info__order_price": 99999}, [Cancellation]),  # cannot be explained
         ({"status": 250, "order_detail__pay_info": {}}, []),
     ],
 )
