@@ -8,7 +8,7 @@ from libs.channels import values
 from libs.channels.channel import About, Cure, Document, Heard, Parcel, PlatformRefused, StockOrder
 from libs.channels.closing import closed
 from libs.channels.money import fen
-from libs.channels.own.inbound import PRICE_LIMIT, YEAR_FIRST, YEAR_LAST, Cancellation, Refund, convert
+from libs.channels.own.inbound import PRICE_LIMIT, YEAR_FIRST, YEAR_LAST, Cancellation, Left, Refund, convert
 from libs.channels.refusals import OrderRefused
 from libs.channels.values import (
     HIDDEN,
@@ -52,6 +52,8 @@ PAID = frozenset(
     }
 )
 CANCELLED = "TRADE_CANCELED"
+TO_SHIP = frozenset({"WAIT_SELLER_STOCK_OUT", "WAIT_SELLER_DELIVERY"})
+LOCKED = "LOCKED"
 PAID_FIRST = frozenset({"2", "4", "5", "6"})  # payType: by post, online, by company, by bank; not 1, on delivery
 APPLICATIONS_WITHDRAWN = frozenset({"2", "11"})  # refused by the merchant, taken back by the buyer
 
@@ -95,7 +97,7 @@ def _order(detail: dict[str, Any]) -> list[Heard]:
         return []
     number = number_of("orderId", detail.get("orderId"))
     if state != CANCELLED or shipped:
-        return [convert(_fields(detail, number, paid_at))]
+        return [convert(_fields(detail, number, paid_at), _left(state, shipped))]
     cancelled_at = moment_or_none(detail.get("orderEndTime")) or moment_or_none(detail.get("modified"))
     reason = text_of(detail, "orderStateRemark")[:REASON_LIMIT_CHARACTERS]
     cancellation = Cancellation(
@@ -104,6 +106,13 @@ def _order(detail: dict[str, Any]) -> list[Heard]:
     if paid_at is None:
         return [cancellation]
     return closed(cancellation, lambda: convert(_fields(detail, number, paid_at)))
+
+
+def _left(state: Any, shipped: bool) -> Left:
+    """Return how much has left: a waybill stands for goods that went out, more follow while JD waits for them."""
+    if state in TO_SHIP:
+        return "part" if shipped else ""
+    return "" if state == LOCKED and not shipped else "whole"
 
 
 def _fields(detail: dict[str, Any], number: str, paid_at: datetime | None) -> dict[str, Any]:

@@ -72,7 +72,7 @@ def _order(info: Mapping[str, Any]) -> list[Heard]:
         if _number(step, "step_trade_status", 0) != STEP_PAID:
             return []
     if _has_left(info):
-        return [convert(_fields(info, paid_at))]
+        return [convert(_fields(info, paid_at), "whole")]
     if confirmed == CONFIRM_CANCELLED or grouped == GROUP_FAILED or _number(info, "refund_status", 1) == REFUND_DONE:
         return closed(_cancellation(info), lambda: convert(_fields(info, paid_at)))
     order = convert(_fields(info, paid_at))

@@ -7,7 +7,7 @@ from typing import Any
 from libs.channels.channel import About, Cure, Document, Heard, Parcel, PlatformRefused, StockOrder
 from libs.channels.closing import closed
 from libs.channels.money import fen
-from libs.channels.own.inbound import PRICE_LIMIT, Cancellation, Refund, convert
+from libs.channels.own.inbound import PRICE_LIMIT, Cancellation, Left, Refund, convert
 from libs.channels.refusals import OrderRefused
 from libs.channels.values import (
     HIDDEN,
@@ -54,6 +54,7 @@ PAID = frozenset(
 )
 CLOSED = "TRADE_CLOSED"
 CLOSED_BY_TAOBAO = "TRADE_CLOSED_BY_TAOBAO"
+SHIPPED_IN_PART = "SELLER_CONSIGNED_PART"
 ON_DELIVERY = "cod"  # the type of a trade that is paid when it is delivered
 UNSHIPPED = "WAIT_SELLER_SEND_GOODS"
 REFUND_ASKED = "WAIT_SELLER_AGREE"
@@ -103,12 +104,19 @@ def _order(trade: dict[str, Any]) -> list[Heard]:
         return []
     number = number_of("tid", trade.get("tid"))
     if not is_closed or shipped:
-        return [convert(_fields(trade, number, paid_at, is_closed))]
+        return [convert(_fields(trade, number, paid_at, is_closed), _left(status))]
     cancelled_at = moment_or_none(trade.get("end_time")) or moment_or_none(trade.get("modified"))
     cancellation = Cancellation(type="order.cancelled", platform_order_id=number, cancelled_at=cancelled_at)
     if paid_at is None:
         return [cancellation]
     return closed(cancellation, lambda: convert(_fields(trade, number, paid_at, is_closed)))
+
+
+def _left(status: Any) -> Left:
+    """Return how much has left; nothing of a trade that was closed afterwards is still to go out."""
+    if status == SHIPPED_IN_PART:
+        return "part"
+    return "" if status == UNSHIPPED else "whole"
 
 
 def _fields(trade: dict[str, Any], number: str, paid_at: datetime | None, is_closed: bool) -> dict[str, Any]:

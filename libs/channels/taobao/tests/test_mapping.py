@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from libs.channels.channel import About, Cure, Document, Parcel, PlatformRefused, StockOrder
-from libs.channels.own.inbound import Cancellation, Order, Refund
+from libs.channels.own.inbound import Cancellation, LeftOrder, Order, Refund
 from libs.channels.refusals import OrderRefused
 from libs.channels.taobao.mapping import UNITS, heard, shipment_parameters, stock_calls
 from libs.channels.values import moment_or_none, wall_clock
@@ -102,10 +102,18 @@ def test_what_is_unpaid_or_forbidden_says_nothing(status):
 
 
 @pytest.mark.parametrize(
-    "status", ["SELLER_CONSIGNED_PART", "WAIT_BUYER_CONFIRM_GOODS", "TRADE_BUYER_SIGNED", "TRADE_FINISHED"]
+    ("status", "left"),
+    [
+        ("SELLER_CONSIGNED_PART", "part"),
+        ("WAIT_BUYER_CONFIRM_GOODS", "whole"),
+        ("TRADE_BUYER_SIGNED", "whole"),
+        ("TRADE_FINISHED", "whole"),
+    ],
 )
-def test_later_statuses_are_orders_as_well(status):
-    assert [type(each) for each in said(TRADE, status=status)] == [Order]
+def test_later_statuses_are_orders_of_which_goods_have_left(status, left):
+    (order,) = said(TRADE, status=status)
+    assert isinstance(order, LeftOrder)
+    assert order.left == left
 
 
 def test_paid_then_closed_before_shipping_is_an_order_and_its_cancellation():
@@ -117,7 +125,9 @@ def test_paid_then_closed_before_shipping_is_an_order_and_its_cancellation():
 
 
 def test_closed_after_shipping_is_no_cancellation():
-    assert [type(x) for x in said(TRADE, status="TRADE_CLOSED", consign_time="2026-11-12 09:00:00")] == [Order]
+    (order,) = said(TRADE, status="TRADE_CLOSED", consign_time="2026-11-12 09:00:00")
+    assert isinstance(order, LeftOrder)
+    assert order.left == "whole", "nothing of it is still to go out"
 
 
 @pytest.mark.parametrize("status", ["TRADE_CLOSED_BY_TAOBAO", "TRADE_CLOSED"])
