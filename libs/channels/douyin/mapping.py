@@ -7,13 +7,15 @@ from typing import Any
 import msgspec
 
 from libs.channels.channel import About, Document, Heard, Parcel, StockOrder
+from libs.channels.closing import closed
 from libs.channels.douyin.amounts import AMOUNTS, settle
 from libs.channels.goods import Goods
-from libs.channels.own.inbound import ORDER_CANCELLED, REFUND_REQUESTED, Cancellation, Refund, convert
+from libs.channels.own.inbound import ORDER_CANCELLED, REFUND_REQUESTED, Cancellation, Left, Refund, convert
 from libs.channels.refusals import OrderRefused
 from libs.channels.values import HIDDEN, REASON_LIMIT_CHARACTERS, note_of, opened, plain, written
 
 UNPAID, REVIEWED, PART_PAID, CANCELLED = 1, 105, 103, 4
+TO_SHIP, PART_SHIPPED, SHIPPED, DONE = 2, 101, 3, 5
 # 105: the money is there but the platform still checks the order and would refuse its shipment. It is heard when it
 # turns to 2 (a push with tag 101, and a new update_time for the pull).
 SILENT_STATUSES = frozenset({UNPAID, PART_PAID, REVIEWED})
@@ -44,13 +46,22 @@ def heard(document: Document) -> list[Heard]:
 def _order(detail: Mapping[str, Any]) -> list[Heard]:
     status = _whole(detail, "order_status")
     paid_at = _moment(detail, "pay_time")
-    on_delivery = detail.get("pay_type") == CASH_ON_DELIVERY and status != CANCELLED
+    on_delivery = detail.get("pay_type") == CASH_ON_DELIVERY
     if status in SILENT_STATUSES or (paid_at is None and not on_delivery):
         return []
-    order = convert(_fields(detail, paid_at))
-    if status != CANCELLED or _moment(detail, "ship_time") is not None:
-        return [order]
-    return [order, _cancellation(detail)]
+    left = _left(status, detail)
+    if status == CANCELLED and paid_at is None:
+        return [] if left else [_cancellation(detail)]
+    if status == CANCELLED and not left:
+        return closed(_cancellation(detail), lambda: convert(_fields(detail, paid_at)))
+    return [convert(_fields(detail, paid_at), left)]
+
+
+def _left(status: int, detail: Mapping[str, Any]) -> Left:
+    """Return how much has left; nothing of an order that was cancelled afterwards is still to go out."""
+    if status not in (PART_SHIPPED, SHIPPED, DONE) and _moment(detail, "ship_time") is None:
+        return ""
+    return "part" if status in (TO_SHIP, PART_SHIPPED) else "whole"
 
 
 def _fields(detail: Mapping[str, Any], paid_at: datetime | None) -> dict[str, Any]:

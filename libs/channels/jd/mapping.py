@@ -6,8 +6,9 @@ from typing import Any
 
 from libs.channels import values
 from libs.channels.channel import About, Cure, Document, Heard, Parcel, PlatformRefused, StockOrder
+from libs.channels.closing import closed
 from libs.channels.money import fen
-from libs.channels.own.inbound import PRICE_LIMIT, YEAR_FIRST, YEAR_LAST, Cancellation, Refund, convert
+from libs.channels.own.inbound import PRICE_LIMIT, YEAR_FIRST, YEAR_LAST, Cancellation, Left, Refund, convert
 from libs.channels.refusals import OrderRefused
 from libs.channels.values import (
     HIDDEN,
@@ -51,6 +52,9 @@ PAID = frozenset(
     }
 )
 CANCELLED = "TRADE_CANCELED"
+TO_SHIP = frozenset({"WAIT_SELLER_STOCK_OUT", "WAIT_SELLER_DELIVERY"})
+LOCKED = "LOCKED"
+PAID_FIRST = frozenset({"2", "4", "5", "6"})  # payType: by post, online, by company, by bank; not 1, on delivery
 APPLICATIONS_WITHDRAWN = frozenset({"2", "11"})  # refused by the merchant, taken back by the buyer
 
 # Our carrier codes and JD's numbers; a shop's own entry comes before these.
@@ -87,18 +91,28 @@ def _order(detail: dict[str, Any]) -> list[Heard]:
     if state != CANCELLED and state not in PAID:
         raise OrderRefused("orderState", "is none that is known")
     paid_at = moment_or_none(detail.get("paymentConfirmTime"))
-    if state == CANCELLED and paid_at is None:
+    shipped = bool(text_of(detail, "waybill"))
+    paid_first = text_of(detail, "payType").partition("-")[0] in PAID_FIRST
+    if state == CANCELLED and paid_at is None and (shipped or paid_first):
         return []
     number = number_of("orderId", detail.get("orderId"))
-    order = convert(_fields(detail, number, paid_at))
-    if state != CANCELLED or text_of(detail, "waybill"):
-        return [order]
+    if state != CANCELLED or shipped:
+        return [convert(_fields(detail, number, paid_at), _left(state, shipped))]
     cancelled_at = moment_or_none(detail.get("orderEndTime")) or moment_or_none(detail.get("modified"))
     reason = text_of(detail, "orderStateRemark")[:REASON_LIMIT_CHARACTERS]
     cancellation = Cancellation(
         type="order.cancelled", platform_order_id=number, reason=reason, cancelled_at=cancelled_at
     )
-    return [order, cancellation]
+    if paid_at is None:
+        return [cancellation]
+    return closed(cancellation, lambda: convert(_fields(detail, number, paid_at)))
+
+
+def _left(state: Any, shipped: bool) -> Left:
+    """Return how much has left: a waybill stands for goods that went out, more follow while JD waits for them."""
+    if state in TO_SHIP:
+        return "part" if shipped else ""
+    return "" if state == LOCKED and not shipped else "whole"
 
 
 def _fields(detail: dict[str, Any], number: str, paid_at: datetime | None) -> dict[str, Any]:

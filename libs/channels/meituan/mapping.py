@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from libs.channels.channel import About, Document, Heard, Parcel, StockOrder
+from libs.channels.closing import closed
 from libs.channels.money import fen, fen_of_yuan
 from libs.channels.own.inbound import Cancellation, Refund, convert
 from libs.channels.refusals import OrderRefused
@@ -28,7 +29,9 @@ MONEY_UNITS: Mapping[str, str] = {
 }
 UNPAID = 1
 OPEN = (2, 3, 4, 6, 7, 8)  # to confirm, received, confirmed, on its way, delivered, done
+GONE = (6, 7, 8)
 CANCELLED = 9
+COURIER_HAS_IT = ("20", "40")  # logistics_status: picked up, delivered
 CASH_ON_DELIVERY = 1
 PICKED_UP = 1
 REFUND_WANTED = ("0", "2", "4", "5", "6")  # pending, or agreed by whomever
@@ -70,17 +73,21 @@ def _order(fields: dict[str, Any]) -> list[Heard]:
         return []
     if status not in (*OPEN, CANCELLED):
         raise OrderRefused("status", "is not known")
-    order = convert(_order_fields(fields))
     if status != CANCELLED:
-        return [order]
+        return [convert(_order_fields(fields), "whole" if _has_left(status, fields) else "")]
     cancelled = _moment("order_cancel_time", fields.get("order_cancel_time")) or _moment("utime", fields.get("utime"))
-    closed = {
+    said = {
         "type": "order.cancelled",
-        "platform_order_id": order.platform_order_id,
+        "platform_order_id": _text(fields.get("order_id")),
         "reason": str(fields.get("reason") or "")[:200],
         "cancelled_at": cancelled,
     }
-    return [order, _checked(closed, Cancellation)]
+    return closed(_checked(said, Cancellation), lambda: convert(_order_fields(fields)))
+
+
+def _has_left(status: int, fields: dict[str, Any]) -> bool:
+    """Tell whether the goods are with a courier or the buyer: the courier's state says so before the order's does."""
+    return status in GONE or _text(fields.get("logistics_status")) in COURIER_HAS_IT
 
 
 def _order_fields(fields: dict[str, Any]) -> dict[str, Any]:

@@ -29,6 +29,8 @@ Code = Annotated[str, Meta(min_length=1, max_length=64)]
 Short = Annotated[str, Meta(max_length=64)]
 Price = Annotated[int, Meta(ge=0, le=PRICE_LIMIT)]
 Moment = Annotated[datetime, Meta(tz=True)]
+Left = Literal["", "part", "whole"]
+"""How much of an order's goods has left: nothing, a part with more to follow, or all that will ever go out."""
 
 
 class LineDiscount(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True, gc=False):
@@ -93,6 +95,12 @@ class Order(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=Tru
     note: Annotated[str, Meta(max_length=2000)] = ""
 
 
+class LeftOrder(Order, forbid_unknown_fields=True, frozen=True, kw_only=True, gc=False):
+    """An order of which goods had left when its platform told of it. No webhook says this: only platforms ship."""
+
+    left: Literal["part", "whole"]
+
+
 class Cancellation(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True, gc=False):
     """The buyer or the shop wants the order cancelled before shipping."""
 
@@ -150,10 +158,10 @@ def parse(body: bytes) -> Order | Cancellation:
     return order
 
 
-def convert(fields: dict[str, Any]) -> Order:
+def convert(fields: dict[str, Any], left: Left = "") -> Order:
     """Read an order from values that are not JSON (a file's row), by the same rules as `parse`."""
     try:
-        order = msgspec.convert(fields, Order)
+        order = msgspec.convert(fields | {"left": left}, LeftOrder) if left else msgspec.convert(fields, Order)
     except msgspec.ValidationError as error:
         raise _refusal(error) from None
     _walk("", order)

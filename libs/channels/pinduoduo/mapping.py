@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from libs.channels.channel import About, Document, Heard, Parcel, StockOrder
+from libs.channels.closing import closed
 from libs.channels.goods import Goods
 from libs.channels.own.inbound import ORDER_CANCELLED, REFUND_REQUESTED, Cancellation, Refund, convert
 from libs.channels.pinduoduo.amounts import AMOUNTS, settle
@@ -70,11 +71,11 @@ def _order(info: Mapping[str, Any]) -> list[Heard]:
         step = step if isinstance(step, dict) else {}
         if _number(step, "step_trade_status", 0) != STEP_PAID:
             return []
-    order = convert(_fields(info, paid_at))
     if _has_left(info):
-        return [order]
+        return [convert(_fields(info, paid_at), "whole")]
     if confirmed == CONFIRM_CANCELLED or grouped == GROUP_FAILED or _number(info, "refund_status", 1) == REFUND_DONE:
-        return [order, _cancellation(info)]
+        return closed(_cancellation(info), lambda: convert(_fields(info, paid_at)))
+    order = convert(_fields(info, paid_at))
     refunds = info.get(REFUNDS_KEY)
     rows = refunds[:REFUNDS_LIMIT] if isinstance(refunds, list) and is_open_refund(info) else []
     return [order, *(refund for row in rows if isinstance(row, dict) for refund in _refund(row))]

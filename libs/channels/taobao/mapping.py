@@ -5,8 +5,9 @@ from datetime import datetime
 from typing import Any
 
 from libs.channels.channel import About, Cure, Document, Heard, Parcel, PlatformRefused, StockOrder
+from libs.channels.closing import closed
 from libs.channels.money import fen
-from libs.channels.own.inbound import PRICE_LIMIT, Cancellation, Refund, convert
+from libs.channels.own.inbound import PRICE_LIMIT, Cancellation, Left, Refund, convert
 from libs.channels.refusals import OrderRefused
 from libs.channels.values import (
     HIDDEN,
@@ -53,6 +54,8 @@ PAID = frozenset(
 )
 CLOSED = "TRADE_CLOSED"
 CLOSED_BY_TAOBAO = "TRADE_CLOSED_BY_TAOBAO"
+SHIPPED_IN_PART = "SELLER_CONSIGNED_PART"
+ON_DELIVERY = "cod"  # the type of a trade that is paid when it is delivered
 UNSHIPPED = "WAIT_SELLER_SEND_GOODS"
 REFUND_ASKED = "WAIT_SELLER_AGREE"
 REFUNDS_WITHDRAWN = frozenset({"CLOSED", "SELLER_REFUSE_BUYER"})
@@ -92,30 +95,42 @@ def _order(trade: dict[str, Any]) -> list[Heard]:
     status = trade.get("status")
     if status in SILENT:
         return []
-    closed = status in (CLOSED, CLOSED_BY_TAOBAO)
-    if not closed and status not in PAID:
+    is_closed = status in (CLOSED, CLOSED_BY_TAOBAO)
+    if not is_closed and status not in PAID:
         raise OrderRefused("status", "is none that is known")
     paid_at = moment_or_none(trade.get("pay_time"))
-    if closed and paid_at is None:
+    shipped = moment_or_none(trade.get("consign_time")) is not None
+    if is_closed and paid_at is None and (shipped or trade.get("type") != ON_DELIVERY):
         return []
     number = number_of("tid", trade.get("tid"))
-    order = convert(_fields(trade, number, paid_at, keeps_closed_lines=closed))
-    if not closed or moment_or_none(trade.get("consign_time")) is not None:
-        return [order]
+    if not is_closed or shipped:
+        return [convert(_fields(trade, number, paid_at, is_closed), _left(status))]
     cancelled_at = moment_or_none(trade.get("end_time")) or moment_or_none(trade.get("modified"))
-    return [order, Cancellation(type="order.cancelled", platform_order_id=number, cancelled_at=cancelled_at)]
+    cancellation = Cancellation(type="order.cancelled", platform_order_id=number, cancelled_at=cancelled_at)
+    if paid_at is None:
+        return [cancellation]
+    return closed(cancellation, lambda: convert(_fields(trade, number, paid_at, is_closed)))
 
 
-def _fields(trade: dict[str, Any], number: str, paid_at: datetime | None, keeps_closed_lines: bool) -> dict[str, Any]:
+def _left(status: Any) -> Left:
+    """Return how much has left; nothing of a trade that was closed afterwards is still to go out."""
+    if status == SHIPPED_IN_PART:
+        return "part"
+    return "" if status == UNSHIPPED else "whole"
+
+
+def _fields(trade: dict[str, Any], number: str, paid_at: datetime | None, is_closed: bool) -> dict[str, Any]:
     placed_at = _moment("created", trade.get("created"))
     shipping_fee = _amount("trade.post_fee", trade.get("post_fee") or "0")
     total = _amount("trade.payment", trade.get("payment"))
     lines = _rows(trade.get("orders"), "order")
-    # A line that was closed before it was paid has no share in what was paid, and must never be shipped.
-    lines = [each for each in lines if keeps_closed_lines or each.get("status") != CLOSED_BY_TAOBAO]
+    # A line that was closed before it was paid has no share in what was paid, and must never be shipped. Where every
+    # line is closed so, it was the trade that closed: then they are what it held.
+    bought = [each for each in lines if each.get("status") != CLOSED_BY_TAOBAO]
+    lines = bought if bought or not is_closed else lines
     alone = total - shipping_fee if len(lines) == 1 else None
     read = [_line(place, each, alone) for place, each in enumerate(lines)]
-    if not keeps_closed_lines:
+    if not is_closed:
         # A line that was refunded before it went out is paid back: it leaves the order, and its share the total. So
         # does one whose refund is asked for, until it is refused; when that is every line, it is the order's refund.
         gone = [each for each, line in zip(read, lines, strict=True) if _is_refunded(line)]

@@ -7,8 +7,9 @@ from typing import Any
 import msgspec
 
 from libs.channels.channel import About, Document, Heard, Parcel, StockOrder
+from libs.channels.closing import closed
 from libs.channels.money import fen
-from libs.channels.own.inbound import Cancellation, Refund, convert
+from libs.channels.own.inbound import Cancellation, Left, Refund, convert
 from libs.channels.refusals import OrderRefused
 from libs.channels.wire import decode
 
@@ -24,6 +25,7 @@ MONEY_UNITS: Mapping[str, str] = {
 }
 UNPAID = (10, 12, 13)  # to pay, gift not accepted yet, group not complete yet
 PAID = (20, 21, 30, 100)  # to ship, shipped in part, shipped, done
+TO_SHIP, SHIPPED_IN_PART = 20, 21
 REFUNDED_WHOLE = 200
 CLOSED = 250
 PRESALE_STOCK = 1
@@ -97,16 +99,23 @@ def _order(order: Mapping[str, Any]) -> list[Heard]:
         return []
     if status not in (*PAID, REFUNDED_WHOLE, CLOSED):
         raise OrderRefused("status", "is not known")
-    placed = convert(_order_fields(order, detail, paid_at))
-    shipped = bool(_inner("delivery_info", detail).get("delivery_product_info"))
-    if status in PAID or shipped:
-        return [placed]
-    closed = {
+    left = _left(status, detail)
+    if status in PAID or left:
+        return [convert(_order_fields(order, detail, paid_at), left)]
+    said = {
         "type": "order.cancelled",
-        "platform_order_id": placed.platform_order_id,
+        "platform_order_id": _text(order.get("order_id")),
         "cancelled_at": _moment("update_time", order.get("update_time")),
     }
-    return [placed, _checked(closed, Cancellation)]
+    return closed(_checked(said, Cancellation), lambda: convert(_order_fields(order, detail, paid_at)))
+
+
+def _left(status: Any, detail: Mapping[str, Any]) -> Left:
+    """Return how much has left: a parcel stands for goods that went out, more follow while WeChat waits for them."""
+    is_out = bool(_inner("delivery_info", detail).get("delivery_product_info"))
+    if status in (TO_SHIP, SHIPPED_IN_PART):
+        return "part" if is_out or status == SHIPPED_IN_PART else ""
+    return "whole" if is_out or status in PAID else ""
 
 
 def _order_fields(order: Mapping[str, Any], detail: Mapping[str, Any], paid_at: datetime | None) -> dict[str, Any]:

@@ -12,9 +12,9 @@ def accepted_once(facts: Facts, wrong: Wrong) -> str:
     placed = 0
     for story in facts.stories.values():
         copies = story.copies
-        awaited = copies.platform in ("", "awaited")
+        unplaced = copies.platform in ("", "awaited", "left")
         placed += story.placed > 0
-        wrong.expect(story.placed <= 1 and bool(story.placed) != awaited, _acceptance(story))
+        wrong.expect(story.placed <= 1 and bool(story.placed) != unplaced, _acceptance(story))
         if story.placed:
             intakes = (copies.placed_intakes, copies.amended_intakes)
             wrong.expect(

@@ -8,7 +8,7 @@ import msgspec
 
 from contracts.orders import Destination
 from libs.channels.own import mapping
-from libs.channels.own.inbound import Cancellation, Order, Recipient, Refund
+from libs.channels.own.inbound import Cancellation, LeftOrder, Order, Recipient, Refund
 from libs.regions import is_pickup_point, resolve
 from libs.runtime.service import Parts
 from services.ingestion.domain import CancelOrder, PlaceOrder, RequestRefund
@@ -79,6 +79,7 @@ class Edge:
             fingerprints=mapping.fingerprints(self._keys, message),
             request_id=request_id,
             raw_sealed=raw_sealed,
+            left=message.left if isinstance(message, LeftOrder) else "",
         )
 
     async def command_of_file_order(self, shop_id: str, order: Order, request_id: str) -> PlaceOrder:

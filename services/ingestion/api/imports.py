@@ -150,7 +150,7 @@ def router(parts: Parts, book: ShopBook, edge: Edge) -> APIRouter:
         summary="An order file (CSV, UTF-8 or GB18030, at most 32 MiB)",
         description="One row an order line; amounts in yuan; times without an offset are China's. The columns are in "
         "the service's README. A platform's own export is recognised by its headings, or read as `platform`'s; rows "
-        "that are unpaid or closed are counted and left out. Importing a file again changes nothing.",
+        "that are unpaid, closed or shipped are counted and left out. Importing a file again changes nothing.",
         response_model=ImportReport,
         responses={422: {"description": "no such column, or not a file that can be read"}},
     )

@@ -241,6 +241,10 @@ def _take(
             said, reply = refund(each, state, now)
         else:
             said, reply = deliver(replace(each, raw_sealed=document.raw_sealed), state, now)
+            if "field" in reply.body:
+                # It can be read but not taken: a person has to look at the field that is named.
+                _park(subject, reply.body["field"], reply.body["title"], document.raw_sealed, state, now)
+                return outputs, False
         outputs += said
         waits = waits or reply.body.get("status") == WAITS
     if not waits:

@@ -11,8 +11,10 @@ from libs.decide import Command, Entry, Output, Reply, Row, State, problem
 
 # What a delivery did to its order.
 ACCEPTED, AMENDED, UNCHANGED, REFUSED = "accepted", "amended", "unchanged", "refused"
-# Where a platform order stands: `awaited` means that only its cancellation is known.
-AWAITED, PLACED, CANCELLED = "awaited", "placed", "cancelled"
+# Where a platform order stands: `awaited` means that only its cancellation is known, `left` that its goods had left
+# before it was heard of, so nobody was ever told of it and nobody ships it again.
+AWAITED, PLACED, CANCELLED, LEFT = "awaited", "placed", "cancelled", "left"
+LEFT_IN_PART = "part"
 
 
 class PlatformOrder(Row, kw_only=True):
@@ -44,12 +46,16 @@ class Intake(Entry, frozen=True, kw_only=True):
 
 
 class PlaceOrder(Command, frozen=True, kw_only=True, tag=True):
-    """An order as delivered. `order` is the fact it becomes when it is new; the decision gives it its version."""
+    """An order as delivered. `order` is the fact it becomes when it is new; the decision gives it its version.
+
+    `left` says that goods of it have left by the platform's own word: a `part` of them, or the `whole`.
+    """
 
     order: OrderPlaced
     fingerprints: dict[str, str]
     request_id: str
     raw_sealed: str
+    left: str = ""
 
     @property
     def key(self) -> str:
@@ -141,7 +147,9 @@ def _place(command: PlaceOrder, state: State, now: datetime) -> Verdict:
     order_id = command.order.order_id
     known = state.get(PlatformOrder, order_id)
     if known is None or known.state == AWAITED:
-        return _first(command, known, state, now)
+        return _left(command, known, state, now) if command.left else _first(command, known, state, now)
+    if known.state == LEFT:
+        return [], _answer(order_id, UNCHANGED)
     changed = changed_fields(known.fingerprints, command.fingerprints)
     if not changed:
         return [], _answer(order_id, UNCHANGED)
@@ -170,6 +178,22 @@ def _first(command: PlaceOrder, awaited: PlatformOrder | None, state: State, now
     state.put(known)
     _keep(command, PLACED, known.version, state, now)
     return outputs, _answer(order_id, ACCEPTED)
+
+
+def _left(command: PlaceOrder, awaited: PlatformOrder | None, state: State, now: datetime) -> Verdict:
+    """Keep an order that left before it was heard of, and tell nobody: whoever hears of a placed order ships it.
+
+    What is said of it later changes nothing, since there is no order that a change could reach.
+    """
+    order_id = command.order.order_id
+    if command.left == LEFT_IN_PART:
+        title = "a part of it left before it was first heard of: the rest has to be shipped where that part was"
+        return [], problem(409, title, order_id=order_id, field="lines")
+    known = awaited or PlatformOrder(order_id=order_id, state=LEFT)
+    known.state = LEFT
+    state.put(known)
+    _keep(command, LEFT, known.version, state, now)
+    return [], _answer(order_id, LEFT)
 
 
 def _cancel(command: CancelOrder, state: State, now: datetime) -> Verdict:

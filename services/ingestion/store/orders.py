@@ -22,9 +22,11 @@ platform_order = Table(
     Column("cancel_requested_at", DateTime(timezone=True)),
     Column("cancel_reason", Text),
     Column("line_ids", JSONB, nullable=False),
-    CheckConstraint("state IN ('awaited', 'placed', 'cancelled')", name="platform_order_state"),
-    CheckConstraint("(state = 'awaited') = (version = 0)", name="platform_order_version"),
-    CheckConstraint("(state = 'placed') = (cancel_request_id IS NULL)", name="platform_order_cancellation"),
+    CheckConstraint("state IN ('awaited', 'placed', 'cancelled', 'left')", name="platform_order_state"),
+    CheckConstraint("(state IN ('awaited', 'left')) = (version = 0)", name="platform_order_version"),
+    CheckConstraint(
+        "state = 'left' OR (state = 'placed') = (cancel_request_id IS NULL)", name="platform_order_cancellation"
+    ),
     postgresql_with={"fillfactor": "80"},
 )
 shop = Table(

@@ -103,7 +103,7 @@ def heard(document):
     for name in ("placed_at", "paid_at"):
         order[name] = datetime.fromisoformat(order[name])
     order["promise"] = None
-    found = [convert(order)]
+    found = [convert(order, said.get("left", ""))]
     if said.get("closed"):
         found.append(Cancellation(type="order.cancelled", platform_order_id=document.subject_id, reason="closed"))
     return found

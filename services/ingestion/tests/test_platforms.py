@@ -164,6 +164,32 @@ async def test_what_no_push_told_is_pulled_and_the_watermark_follows(stack, plat
     await published(stack, 2)
 
 
+async def test_an_order_that_left_before_the_shop_was_connected_is_here_and_is_never_placed(stack, platform, database):
+    await put(stack, access=ACCESS)
+    platform.change("1", left="whole")
+    platform.change("2", left="part")
+    platform.change("3")
+    await push(stack, {"id": "1"}, {"id": "2"}, {"id": "3"})
+    await published(stack, 1)
+
+    async def settled():
+        found = await rows(database, "SELECT order_id, state, version FROM platform_order ORDER BY order_id")
+        parked = await rows(database, "SELECT subject_id, field FROM parked_document")
+        return len(found) == 2 and parked and ([tuple(each.values()) for each in (*found, *parked)])
+
+    assert await until(settled, LIMIT_S, POLL_S) == [
+        ("taobao.t1.1", "left", 0),
+        ("taobao.t1.3", "placed", 1),
+        ("2", "lines"),
+    ]
+    # What we ship ourselves leaves as well: that changes nothing of an order that was placed.
+    platform.change("3", left="whole", order={"note": "x"})
+    platform.change("1", order={"note": "x"})
+    await push(stack, {"id": "1"}, {"id": "3"})
+    await published(stack, 2)
+    assert kinds(stack) == ["OrderPlaced", "OrderAmended"]
+
+
 async def test_documents_that_come_in_pages_are_kept_once_however_often_they_are_listed(stack, platform, database):
     platform.lists_documents = True
     await put(stack, access=ACCESS, orders_since=(utc_now() - timedelta(minutes=5)).isoformat())

@@ -93,6 +93,7 @@ async def test_shops_are_kept_and_listed_page_by_page(database):
         "('x', 'placed', 0, '{}', NULL, '[]')",
         "('x', 'placed', 1, '{}', 'r', '[]')",
         "('x', 'cancelled', 1, '{}', NULL, '[]')",
+        "('x', 'left', 1, '{}', NULL, '[]')",
     ],
 )
 async def test_states_that_cannot_be_are_refused_by_the_database_too(database, columns):

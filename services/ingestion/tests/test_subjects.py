@@ -107,6 +107,14 @@ def test_an_order_that_was_closed_says_both_and_again_nothing(bench):
     assert events(bench.handle(take("1", 1, said("1"), closed("1"), read_at=at(3)), at(3))) == []
 
 
+def test_a_cancellation_alone_ends_an_order_that_is_here_and_tells_nobody_of_one_that_is_not(bench):
+    bench.handle(hints(hint("1"), hint("2")), NOW)
+    bench.handle(take("1", 1, said("1"), read_at=at(2)), at(2))
+    assert events(bench.handle(take("1", 1, closed("1"), read_at=at(3)), at(3))) == ["OrderCancelRequested"]
+    assert events(bench.handle(take("2", 1, closed("2"), read_at=at(3)), at(3))) == []
+    assert bench.row(ParkedDocument, SHOP, "order", "2") is None
+
+
 def test_an_unpaid_order_says_nothing_and_is_known(bench):
     bench.handle(page(1, ("1", at(-9))), NOW)
     assert bench.row(Progress, SHOP).open == {"1": 1}

@@ -110,7 +110,7 @@ MEITUAN = {
     "收货人": "张(先生)",
     "收货人电话": "13800138000_12",
     "收货地址": "望京路1号",
-    "订单状态": "已完成",
+    "订单状态": "已接单",
 }
 WECHAT = {
     "订单号": "3705115058471208928",
@@ -255,12 +255,46 @@ def test_an_order_of_several_rows():
         ("jd", "(删除)等待付款"),
         ("meituan", "已取消"),
         ("wechat", "待付款"),
+        ("taobao", "卖家已发货，等待买家确认"),
+        ("taobao", "卖家部分发货"),
+        ("taobao", "交易成功"),
+        ("douyin", "已发货"),
+        ("douyin", "部分发货"),
+        ("douyin", "已完成"),
+        ("pinduoduo", "已发货，待签收"),
+        ("pinduoduo", "已签收"),
+        ("jd", "等待确认收货"),
+        ("jd", "已出库"),
+        ("jd", "完成"),
+        ("meituan", "配送中"),
+        ("meituan", "已送达"),
+        ("meituan", "已完成"),
+        ("wechat", "部分发货"),
+        ("wechat", "待收货"),
+        ("wechat", "已完成"),
     ],
 )
 def test_rows_that_are_no_orders_say_nothing_and_are_counted(platform, status):
     left_out = LeftOut()
     assert read({**FILES[platform], "订单状态": status}, left_out=left_out) == []
     assert left_out.rows == 1
+
+
+@pytest.mark.parametrize(
+    ("platform", "status"),
+    [
+        ("taobao", "买家已付款，等待卖家发货"),
+        ("douyin", "待发货"),
+        ("douyin", "备货中"),
+        ("pinduoduo", "待发货"),
+        ("jd", "等待出库"),
+        ("jd", "等待发货"),
+        ("meituan", "待接单"),
+        ("wechat", "待发货"),
+    ],
+)
+def test_rows_that_wait_for_their_shipment_are_orders(platform, status):
+    one({**FILES[platform], "订单状态": status})
 
 
 def test_a_closed_row_does_not_keep_the_order_out():

@@ -8,7 +8,7 @@ import pytest
 from libs.channels.channel import About, Document, Parcel, StockOrder
 from libs.channels.douyin import mapping
 from libs.channels.douyin.mapping import heard
-from libs.channels.own.inbound import Cancellation, Order, Refund
+from libs.channels.own.inbound import Cancellation, LeftOrder, Order, Refund
 from libs.channels.refusals import OrderRefused
 
 
@@ -95,18 +95,35 @@ def test_a_paid_order_whole():
         ({"order_status": 103}, []),
         ({"order_status": 105}, []),
         ({"order_status": 2}, [Order]),
-        ({"order_status": 101}, [Order]),
-        ({"order_status": 3, "ship_time": 1700090000}, [Order]),
-        ({"order_status": 5, "ship_time": 1700090000}, [Order]),
+        ({"order_status": 101}, [LeftOrder]),
+        ({"order_status": 3, "ship_time": 1700090000}, [LeftOrder]),
+        ({"order_status": 5, "ship_time": 1700090000}, [LeftOrder]),
         ({"order_status": 4, "pay_time": 0}, []),
         ({"order_status": 4}, [Order, Cancellation]),
-        ({"order_status": 4, "ship_time": 1700090000}, [Order]),
+        ({"order_status": 4, "ship_time": 1700090000}, [LeftOrder]),
         ({"order_status": 2, "pay_time": 0, "pay_type": 0}, [Order]),
-        ({"order_status": 4, "pay_time": 0, "pay_type": 0}, []),
+        ({"order_status": 4, "pay_time": 0, "pay_type": 0}, [Cancellation]),
+        ({"order_status": 4, "pay_time": 0, "pay_type": 0, "ship_time": 1700090000}, []),
+        ({"order_status": 4, "pay_amount": 1}, [Cancellation]),  # its sum cannot be explained
     ],
 )
 def test_what_each_status_says(changed, kinds):
     assert [type(each) for each in hear(detail(**changed))] == kinds
+
+
+@pytest.mark.parametrize(
+    ("changed", "left"),
+    [
+        ({"order_status": 2, "ship_time": 1700090000}, "part"),
+        ({"order_status": 101, "ship_time": 1700090000}, "part"),
+        ({"order_status": 3}, "whole"),
+        ({"order_status": 5}, "whole"),
+        ({"order_status": 4, "ship_time": 1700090000}, "whole"),
+    ],
+)
+def test_how_much_has_left(changed, left):
+    (order,) = hear(detail(**changed))
+    assert order.left == left
 
 
 def test_a_cancellation_tells_why_and_when():

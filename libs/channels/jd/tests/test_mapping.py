@@ -9,7 +9,7 @@ import pytest
 
 from libs.channels.channel import About, Cure, Document, Parcel, PlatformRefused, StockOrder
 from libs.channels.jd.mapping import UNITS, heard, moment_or_none, shipment_parameters, stock_parameters
-from libs.channels.own.inbound import Cancellation, Order, Refund
+from libs.channels.own.inbound import Cancellation, LeftOrder, Order, Refund
 from libs.channels.refusals import OrderRefused
 from libs.channels.values import wall_clock
 
@@ -101,9 +101,23 @@ def test_what_is_unpaid_or_held_says_nothing(state):
     assert said(DETAIL, orderState=state) == []
 
 
-@pytest.mark.parametrize("state", ["LOCKED", "WAIT_SELLER_DELIVERY", "WAIT_GOODS_RECEIVE_CONFIRM", "FINISHED_L"])
-def test_later_states_are_orders_as_well(state):
-    assert [type(each) for each in said(DETAIL, orderState=state)] == [Order]
+@pytest.mark.parametrize(
+    ("state", "waybill", "left"),
+    [
+        ("WAIT_SELLER_STOCK_OUT", "", ""),
+        ("WAIT_SELLER_STOCK_OUT", "SF1", "part"),
+        ("WAIT_SELLER_DELIVERY", "", ""),
+        ("LOCKED", "", ""),
+        ("LOCKED", "SF1", "whole"),
+        ("WAIT_GOODS_RECEIVE_CONFIRM", "SF1", "whole"),
+        ("RECEIPT_CONFIRM", "", "whole"),
+        ("FINISHED_L", "", "whole"),
+    ],
+)
+def test_later_states_are_orders_as_well_and_tell_what_has_left(state, waybill, left):
+    (order,) = said(DETAIL, orderState=state, waybill=waybill)
+    assert getattr(order, "left", "") == left
+    assert type(order) is (LeftOrder if left else Order)
 
 
 def test_cancelled_orders():
@@ -111,9 +125,24 @@ def test_cancelled_orders():
     assert isinstance(cancellation, Cancellation)
     assert cancellation.platform_order_id == order.platform_order_id
     assert cancellation.cancelled_at == datetime(2026, 11, 11, 1, tzinfo=UTC)
-    assert [type(x) for x in said(DETAIL, orderState="TRADE_CANCELED", waybill="SF1")] == [Order]
+    assert [type(x) for x in said(DETAIL, orderState="TRADE_CANCELED", waybill="SF1")] == [LeftOrder]
     for never in ("", None, "0001-01-01 00:00:00"):
-        assert said(DETAIL, orderState="TRADE_CANCELED", paymentConfirmTime=never) == []
+        unpaid = {"orderState": "TRADE_CANCELED", "paymentConfirmTime": never}
+        assert said(DETAIL, **unpaid, payType="4-在线支付") == []
+
+
+@pytest.mark.parametrize("pay_type", ["1-货到付款", "1", "", None])
+def test_an_order_that_may_be_paid_on_delivery_says_its_cancellation(pay_type):
+    unpaid = {"orderState": "TRADE_CANCELED", "paymentConfirmTime": "", "payType": pay_type}
+    (cancellation,) = said(DETAIL, **unpaid)
+    assert isinstance(cancellation, Cancellation)
+    assert said(DETAIL, **unpaid, waybill="SF1") == []
+
+
+def test_a_cancellation_is_said_even_where_the_order_cannot_be_read():
+    [cancellation] = said(DETAIL, orderState="TRADE_CANCELED", orderPayment="999.00")
+    assert isinstance(cancellation, Cancellation)
+    assert cancellation.platform_order_id == DETAIL["orderId"]
 
 
 def test_cash_on_delivery_is_an_order_that_is_not_paid():

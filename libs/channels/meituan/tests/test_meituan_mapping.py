@@ -8,7 +8,7 @@ import pytest
 
 from libs.channels.channel import About, Document, Parcel, StockOrder
 from libs.channels.meituan.mapping import heard, shipment_params, stock_params
-from libs.channels.own.inbound import Cancellation, Order, Refund
+from libs.channels.own.inbound import Cancellation, LeftOrder, Order, Refund
 from libs.channels.refusals import OrderRefused
 
 DETAIL = [
@@ -82,8 +82,13 @@ def test_detail_comes_as_a_list_or_as_json(detail):
     [
         ({"status": 1}, []),
         ({"status": "2"}, [Order]),
-        ({"status": 8}, [Order]),
+        ({"status": 4, "logistics_status": 10}, [Order]),
+        ({"status": 4, "logistics_status": 20}, [LeftOrder]),
+        ({"status": 4, "logistics_status": "40"}, [LeftOrder]),
+        ({"status": 6}, [LeftOrder]),
+        ({"status": 8}, [LeftOrder]),
         ({"status": 9}, [Order, Cancellation]),
+        ({"status": 9, "total": 9999}, [Cancellation]),  # its sum cannot be explained
         ({"status": 9, "day_seq": 0}, []),
         ({"status": 9, "day_seq": None, "pay_type": 1}, [Order, Cancellation]),
     ],

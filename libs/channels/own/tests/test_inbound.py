@@ -104,6 +104,7 @@ def test_a_note_may_hold_line_breaks_and_emoji():
         (("currency",), GONE, "currency"),
         (("buyer", "id"), 17850, "buyer.id"),
         (("buyer", "age"), 3, "buyer.age"),
+        (("left",), "whole", "left"),
         (("buyer", "identity"), "t" * 257, "buyer.identity"),
         (("recipient",), GONE, "recipient"),
         (("recipient", "name"), "", "recipient.name"),

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from libs.channels.channel import About, Document, Parcel, StockOrder
-from libs.channels.own.inbound import Cancellation, Order, Refund
+from libs.channels.own.inbound import Cancellation, LeftOrder, Order, Refund
 from libs.channels.pinduoduo import mapping
 from libs.channels.pinduoduo.mapping import heard
 from libs.channels.refusals import OrderRefused
@@ -100,9 +100,11 @@ def test_a_paid_order_whole():
         ({"confirm_status": 2}, [Order, Cancellation]),
         ({"group_status": 2}, [Order, Cancellation]),
         ({"refund_status": 4}, [Order, Cancellation]),
-        ({"refund_status": 4, "order_status": 2, "shipping_time": "2023-11-15 10:00:00"}, [Order]),
-        ({"order_status": 2, "shipping_time": "2023-11-15 10:00:00"}, [Order]),
-        ({"order_status": 3, "shipping_time": "2023-11-15 10:00:00"}, [Order]),
+        ({"refund_status": 4, "order_status": 2, "shipping_time": "2023-11-15 10:00:00"}, [LeftOrder]),
+        ({"order_status": 2}, [LeftOrder]),
+        ({"order_status": 1, "shipping_time": "2023-11-15 10:00:00"}, [LeftOrder]),
+        ({"order_status": 3, "shipping_time": "2023-11-15 10:00:00"}, [LeftOrder]),
+        ({"refund_status": 4, "pay_amount": "1.00"}, [Cancellation]),  # its sum cannot be explained
         ({"refund_status": 2}, [Order]),
         ({"trade_type": 1, "step_order_info": {"step_trade_status": 1}}, []),
         ({"trade_type": 1, "step_order_info": {"step_trade_status": 2}}, [Order]),

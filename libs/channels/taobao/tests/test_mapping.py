@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from libs.channels.channel import About, Cure, Document, Parcel, PlatformRefused, StockOrder
-from libs.channels.own.inbound import Cancellation, Order, Refund
+from libs.channels.own.inbound import Cancellation, LeftOrder, Order, Refund
 from libs.channels.refusals import OrderRefused
 from libs.channels.taobao.mapping import UNITS, heard, shipment_parameters, stock_calls
 from libs.channels.values import moment_or_none, wall_clock
@@ -102,10 +102,18 @@ def test_what_is_unpaid_or_forbidden_says_nothing(status):
 
 
 @pytest.mark.parametrize(
-    "status", ["SELLER_CONSIGNED_PART", "WAIT_BUYER_CONFIRM_GOODS", "TRADE_BUYER_SIGNED", "TRADE_FINISHED"]
+    ("status", "left"),
+    [
+        ("SELLER_CONSIGNED_PART", "part"),
+        ("WAIT_BUYER_CONFIRM_GOODS", "whole"),
+        ("TRADE_BUYER_SIGNED", "whole"),
+        ("TRADE_FINISHED", "whole"),
+    ],
 )
-def test_later_statuses_are_orders_as_well(status):
-    assert [type(each) for each in said(TRADE, status=status)] == [Order]
+def test_later_statuses_are_orders_of_which_goods_have_left(status, left):
+    (order,) = said(TRADE, status=status)
+    assert isinstance(order, LeftOrder)
+    assert order.left == left
 
 
 def test_paid_then_closed_before_shipping_is_an_order_and_its_cancellation():
@@ -117,7 +125,26 @@ def test_paid_then_closed_before_shipping_is_an_order_and_its_cancellation():
 
 
 def test_closed_after_shipping_is_no_cancellation():
-    assert [type(x) for x in said(TRADE, status="TRADE_CLOSED", consign_time="2026-11-12 09:00:00")] == [Order]
+    (order,) = said(TRADE, status="TRADE_CLOSED", consign_time="2026-11-12 09:00:00")
+    assert isinstance(order, LeftOrder)
+    assert order.left == "whole", "nothing of it is still to go out"
+
+
+@pytest.mark.parametrize("status", ["TRADE_CLOSED_BY_TAOBAO", "TRADE_CLOSED"])
+def test_an_order_to_be_paid_on_delivery_that_closes_says_its_cancellation(status):
+    (placed,) = said(TRADE, type="cod", pay_time=None)
+    assert type(placed) is Order
+    (cancellation,) = said(TRADE, type="cod", pay_time=None, status=status, end_time="2026-11-11 09:00:00")
+    assert isinstance(cancellation, Cancellation)
+    assert cancellation.cancelled_at == datetime(2026, 11, 11, 1, 0, tzinfo=UTC)
+    refused_at_the_door = said(TRADE, type="cod", pay_time=None, status=status, consign_time="2026-11-12 09:00:00")
+    assert refused_at_the_door == []
+
+
+def test_a_cancellation_is_said_even_where_the_order_cannot_be_read():
+    [cancellation] = said(TRADE, status="TRADE_CLOSED", payment="1.00")
+    assert isinstance(cancellation, Cancellation)
+    assert cancellation.platform_order_id == "4159283746501827364"
 
 
 @pytest.mark.parametrize(
@@ -152,6 +179,20 @@ def test_a_line_closed_before_payment_is_never_shipped():
     trade["orders"]["order"].append({"oid": 9, "num": 1, "price": "9.00", "status": "TRADE_CLOSED_BY_TAOBAO"})
     (order,) = said(trade)
     assert len(order.lines) == 2
+    closed, cancellation = said(trade, status="TRADE_CLOSED")
+    assert closed == order
+    assert isinstance(cancellation, Cancellation)
+
+
+def test_a_trade_whose_lines_were_all_closed_by_taobao_keeps_them():
+    trade = copy.deepcopy(TRADE)
+    for line in trade["orders"]["order"]:
+        line["status"] = "TRADE_CLOSED_BY_TAOBAO"
+    order, cancellation = said(trade, status="TRADE_CLOSED_BY_TAOBAO")
+    assert len(order.lines) == 2
+    assert isinstance(cancellation, Cancellation)
+    with pytest.raises(OrderRefused):
+        said(trade)
 
 
 def test_a_line_refunded_before_shipping_leaves_the_order_with_its_share():

@@ -1,6 +1,7 @@
 """In: orders as they are, unpaid ones silent, cancellations and refunds told, and nothing missing from a pull."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import cast
 
@@ -8,7 +9,7 @@ import msgspec
 import pytest
 
 from libs.channels.channel import About, Cure, Document, Heard, ListsNewest, PlatformRefused, Window
-from libs.channels.own.inbound import Cancellation, Order, Refund
+from libs.channels.own.inbound import Cancellation, LeftOrder, Order, Refund
 from libs.channels.refusals import OrderRefused
 from libs.channels.tests.conformance.check import check
 from libs.channels.tests.conformance.entries import Entry
@@ -82,6 +83,25 @@ async def a_paid_order_that_closes_is_an_order_and_its_cancellation(stand: Stand
     said = await _said(stand, order_id)
     assert [type(each) for each in said] == [Order, Cancellation], said
     assert {each.platform_order_id for each in said} == {order_id}
+
+
+@check(lambda entry: entry.channel.capabilities.takes_shipment_upload)
+async def an_order_that_has_left_says_so(stand: Stand) -> None:
+    """Whoever hears of it only then must not ship it again: neither while it is on its way, nor when it is done."""
+    order_id = (await stand.order())["order_id"]
+    assert type(await stand.heard_order(order_id)) is Order
+    await stand.client.upload(await stand.parcel(order_id, "SF21000"))
+    assert await _left(stand, order_id) == "whole"
+    await stand.act(order_id, "finish")
+    assert await _left(stand, order_id) == "whole"
+
+
+@check(lambda entry: entry.channel.capabilities.splits_parcels)
+async def an_order_that_has_left_in_part_says_so(stand: Stand) -> None:
+    """The rest is still to go out, the first parcel is not."""
+    whole = await stand.parcel((await stand.order())["order_id"], "SF22000")
+    await stand.client.upload(replace(whole, lines=whole.lines[:1], split=True, remaining=1))
+    assert await _left(stand, whole.platform_order_id) == "part"
 
 
 @check()
@@ -320,6 +340,13 @@ async def nothing_is_called_where_orders_need_no_acceptance(stand: Stand) -> Non
     """The word is empty, even while the platform is away."""
     await stand.dial(outage="cut")
     assert await stand.client.accept("1") == ""
+
+
+async def _left(stand: Stand, order_id: str) -> str:
+    """Return how much of an order has left by its document, which says nothing else."""
+    [order] = await stand.heard(order_id)
+    assert isinstance(order, LeftOrder), order
+    return order.left
 
 
 async def _said(stand: Stand, order_id: str) -> list[Heard]:

@@ -237,6 +237,20 @@ def hears_orders_under_review(patch):
     patch.setattr(mapping, "IN_REVIEW", -1)
 
 
+@careless("pinduoduo", "an_order_that_has_left_says_so")
+def places_what_the_platform_shipped(patch):
+    import libs.channels.pinduoduo.mapping as mapping
+
+    patch.setattr(mapping, "_has_left", lambda info: False)
+
+
+@careless("taobao", "an_order_that_has_left_in_part_says_so")
+def takes_a_part_for_all_of_it(patch):
+    import libs.channels.taobao.mapping as mapping
+
+    patch.setattr(mapping, "SHIPPED_IN_PART", "another status")
+
+
 @careless("jd", "a_paid_order_that_closes_is_an_order_and_its_cancellation")
 def forgets_the_cancellation(patch):
     _heard(patch, jd, lambda said: said[:1])

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from libs.channels.channel import About, Document, Parcel, StockOrder
-from libs.channels.own.inbound import Cancellation, Order, Refund
+from libs.channels.own.inbound import Cancellation, LeftOrder, Order, Refund
 from libs.channels.refusals import OrderRefused
 from libs.channels.wechat.mapping import carrier_code, delivery, heard, shipping_entry, stock_body
 
@@ -99,17 +99,28 @@ def test_a_paid_order():
         ({"status": 10}, []),
         ({"status": 12}, []),
         ({"status": 13}, []),
-        ({"status": 21}, [Order]),
-        ({"status": 30}, [Order]),
-        ({"status": 100}, [Order]),
+        ({"status": 20}, [Order]),
+        ({"status": 21}, [LeftOrder]),
+        ({"status": 30}, [LeftOrder]),
+        ({"status": 100}, [LeftOrder]),
         ({"status": 200}, [Order, Cancellation]),
-        ({"status": 200, "order_detail__delivery_info__delivery_product_info": [{"waybill_id": "1"}]}, [Order]),
+        ({"status": 200, "order_detail__delivery_info__delivery_product_info": [{"waybill_id": "1"}]}, [LeftOrder]),
         ({"status": 250}, [Order, Cancellation]),
+        ({"status": 250, "order_detail__price_info__order_price": 99999}, [Cancellation]),  # cannot be explained
         ({"status": 250, "order_detail__pay_info": {}}, []),
     ],
 )
 def test_what_each_status_says(changes, said):
     assert [type(each) for each in say(changed(**changes))] == said
+
+
+@pytest.mark.parametrize(
+    ("status", "parcels", "left"),
+    [(20, 1, "part"), (21, 0, "part"), (30, 0, "whole"), (100, 1, "whole"), (200, 1, "whole"), (250, 1, "whole")],
+)
+def test_how_much_has_left(status, parcels, left):
+    order = changed(status=status, order_detail__delivery_info__delivery_product_info=[{"waybill_id": "1"}] * parcels)
+    assert say(order)[0].left == left
 
 
 def test_an_order_that_costs_less_than_its_lines_is_reduced_by_the_merchant():

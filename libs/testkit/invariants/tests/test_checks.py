@@ -25,6 +25,12 @@ def test_a_good_world_breaks_nothing_and_every_invariant_is_checked() -> None:
     assert all(finding.looked_at for finding in findings)
 
 
+def test_an_order_that_only_ingestion_knows_is_right() -> None:
+    world = good()
+    world.rows[rows.take_platform] += [["own.demo.8", "awaited", 0, 0, 0], ["own.demo.9", "left", 0, 0, 0]]
+    assert wrong(world) == {}
+
+
 def entry(place: int, column: int, value: object) -> Break:
     return lambda world: world.ledger[place].__setitem__(column, value)
 
@@ -151,6 +157,7 @@ BROKEN: tuple[tuple[str, str, Break], ...] = (
     ("I-4", "a shipment nobody made", silent(shipments.ParcelShipped)),
     ("I-5", "an order the platform was never told of", drop_row(rows.take_platform, "own.demo.3")),
     ("I-5", "an accepted order that was not placed", set_row(rows.take_platform, "own.demo.3", 3, 0)),
+    ("I-5", "an order that had left and was placed", set_row(rows.take_platform, "own.demo.3", 1, "left")),
     ("I-5", "an order placed twice", lambda world: world.say("ingestion", world.find(orders.OrderPlaced).event)),
     ("I-5", "an order with the id of another", lambda world: world.change(orders.OrderPlaced, channel="jd")),
     ("I-6", "released twice", released_twice),
