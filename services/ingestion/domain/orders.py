@@ -18,7 +18,7 @@ AWAITED, PLACED, CANCELLED = "awaited", "placed", "cancelled"
 class PlatformOrder(Row, kw_only=True):
     """What was last heard of an order. `fingerprints` tells contents apart without keeping them.
 
-    `line_ids` is kept of orders that have several lines, or had: it tells a part of them from the whole.
+    `line_ids` tells a refund of a part from one of the whole; of orders that came before it was kept, it is empty.
     """
 
     row_key: ClassVar[tuple[str, ...]] = ("order_id",)
@@ -165,8 +165,7 @@ def _first(command: PlaceOrder, awaited: PlatformOrder | None, state: State, now
         outputs.append(_cancellation(known, now))
     known.version = command.order.version
     known.fingerprints = command.fingerprints
-    if len(command.order.lines) > 1:
-        known.line_ids = [line.line_id for line in command.order.lines]
+    known.line_ids = [line.line_id for line in command.order.lines]
     state.put(known)
     _keep(command, PLACED, known.version, state, now)
     return outputs, _answer(order_id, ACCEPTED)

@@ -87,8 +87,12 @@ def refund(command: RequestRefund, state: State, now: datetime) -> tuple[list[Ou
 
 
 def _part(command: RequestRefund, order: PlatformOrder) -> list[str]:
-    """Return the lines that a refund is about; none when the order has no other, or its lines are not known."""
-    return [] if set(order.line_ids) <= set(command.line_ids) else command.line_ids
+    """Return the lines that a refund is about; none when it names none, or all that the order has.
+
+    One of lines that the order does not hold is of goods that were never promised, and takes nothing from the rest.
+    """
+    known = set(order.line_ids)
+    return [] if known and known <= set(command.line_ids) else command.line_ids
 
 
 def _answer(command: RequestRefund, status: str) -> Reply:
