@@ -19,6 +19,8 @@ class PlatformOrder(Row, kw_only=True):
     """What was last heard of an order. `fingerprints` tells contents apart without keeping them.
 
     `line_ids` tells a refund of a part from one of the whole; of orders that came before it was kept, it is empty.
+    `part_refund_id` is the newest refund that was said as one of a part before shipping, `refunded`: one was said as
+    one of the whole.
     """
 
     row_key: ClassVar[tuple[str, ...]] = ("order_id",)
@@ -27,6 +29,8 @@ class PlatformOrder(Row, kw_only=True):
     version: int = 0
     fingerprints: dict[str, str] = {}
     line_ids: list[str] = []
+    part_refund_id: str | None = None
+    refunded: bool = False
     cancel_request_id: str | None = None
     cancel_requested_at: datetime | None = None
     cancel_reason: str | None = None
@@ -44,12 +48,16 @@ class Intake(Entry, frozen=True, kw_only=True):
 
 
 class PlaceOrder(Command, frozen=True, kw_only=True, tag=True):
-    """An order as delivered. `order` is the fact it becomes when it is new; the decision gives it its version."""
+    """An order as delivered. `order` is the fact it becomes when it is new; the decision gives it its version.
+
+    `asked_back`: the platform says that every line of it which has not left is asked back.
+    """
 
     order: OrderPlaced
     fingerprints: dict[str, str]
     request_id: str
     raw_sealed: str
+    asked_back: bool = False
 
     @property
     def key(self) -> str:
@@ -59,7 +67,8 @@ class PlaceOrder(Command, frozen=True, kw_only=True, tag=True):
     @property
     def sameness(self) -> bytes:
         """Sealed text differs each time it is sealed, so a repeat is told by the order's fingerprints."""
-        return msgspec.json.encode([self.order.order_id, sorted(self.fingerprints.items())])
+        asked = ["asked back"] if self.asked_back else []
+        return msgspec.json.encode([self.order.order_id, sorted(self.fingerprints.items()), *asked])
 
 
 class CancelOrder(Command, frozen=True, kw_only=True, tag=True):

@@ -22,6 +22,8 @@ platform_order = Table(
     Column("cancel_requested_at", DateTime(timezone=True)),
     Column("cancel_reason", Text),
     Column("line_ids", JSONB, nullable=False),
+    Column("part_refund_id", Text),
+    Column("refunded", Boolean, nullable=False),
     CheckConstraint("state IN ('awaited', 'placed', 'cancelled')", name="platform_order_state"),
     CheckConstraint("(state = 'awaited') = (version = 0)", name="platform_order_version"),
     CheckConstraint("(state = 'placed') = (cancel_request_id IS NULL)", name="platform_order_cancellation"),

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from libs.channels.channel import About, Cure, Document, Parcel, PlatformRefused, StockOrder
-from libs.channels.own.inbound import Cancellation, Order, Refund
+from libs.channels.own.inbound import AskedBack, Cancellation, Order, Refund, RefundWithdrawn
 from libs.channels.refusals import OrderRefused
 from libs.channels.taobao.mapping import UNITS, heard, shipment_parameters, stock_calls
 from libs.channels.values import moment_or_none, wall_clock
@@ -139,7 +139,30 @@ def test_a_line_whose_refund_is_asked_for_leaves_the_order_until_it_is_refused(a
     )
     for line in trade["orders"]["order"]:
         line |= {"status": "WAIT_SELLER_SEND_GOODS", "refund_status": "WAIT_SELLER_AGREE", "invoice_no": ""}
-    assert len(said(trade)[0].lines) == 2, "all of it is the order's own refund"
+    (whole,) = said(trade)
+    assert isinstance(whole, AskedBack)
+    assert len(whole.order.lines) == 2
+
+
+@pytest.mark.parametrize(
+    ("others", "is_all"),
+    [
+        ({"status": "TRADE_CLOSED", "refund_status": "SUCCESS"}, True),  # paid back
+        ({"status": "WAIT_BUYER_CONFIRM_GOODS", "invoice_no": "SF1"}, True),  # gone out
+        ({"status": "TRADE_CLOSED_BY_TAOBAO"}, True),  # never paid
+        ({"status": "WAIT_SELLER_SEND_GOODS", "refund_status": "WAIT_SELLER_AGREE"}, True),
+        ({"status": "WAIT_SELLER_SEND_GOODS", "refund_status": "SELLER_REFUSE_BUYER"}, False),
+        ({}, False),  # nobody knows
+    ],
+)
+def test_the_last_line_that_is_asked_back_asks_the_order_back(others, is_all):
+    trade = copy.deepcopy(TRADE)
+    trade["orders"]["order"][0] |= others
+    trade["orders"]["order"][1] |= {"status": "WAIT_SELLER_SEND_GOODS", "refund_status": "WAIT_SELLER_AGREE"}
+    if others.get("status") == "TRADE_CLOSED_BY_TAOBAO":
+        trade["payment"] = "38.25"
+    (found,) = said(trade)
+    assert isinstance(found, AskedBack if is_all else Order)
 
 
 @pytest.mark.parametrize("status", ["TRADE_CLOSED_BY_TAOBAO", "TRADE_CLOSED"])
@@ -288,8 +311,9 @@ def test_a_refund_knows_whether_goods_are_under_way(changes, after_shipping):
 
 
 @pytest.mark.parametrize("status", ["CLOSED", "SELLER_REFUSE_BUYER"])
-def test_a_withdrawn_refund_says_nothing(status):
-    assert said(REFUND, status=status) == []
+def test_a_withdrawn_refund_says_so(status):
+    withdrawn = RefundWithdrawn(platform_order_id="4159283746501827364", refund_id="171234567890123456")
+    assert said(REFUND, status=status, refund_fee=None) == [withdrawn]
 
 
 @pytest.mark.parametrize("amount", ["-1.00", "", None, "99999999999999.00", "1e9999999", 1.005, True])
