@@ -9,9 +9,9 @@ from typing import Protocol
 import httpx
 
 from libs.channels.capabilities import Capabilities
-from libs.channels.own.inbound import Cancellation, Order, Refund
+from libs.channels.own.inbound import AskedBack, Cancellation, Order, Refund, RefundWithdrawn
 
-Heard = Order | Cancellation | Refund
+Heard = Order | AskedBack | Cancellation | Refund | RefundWithdrawn
 """What a platform's document says, one fact each, in the shape of the own channel."""
 
 

@@ -10,7 +10,17 @@ from libs.channels.channel import About, Document, Heard, Parcel, StockOrder
 from libs.channels.closing import closed
 from libs.channels.douyin.amounts import AMOUNTS, settle
 from libs.channels.goods import Goods
-from libs.channels.own.inbound import ORDER_CANCELLED, REFUND_REQUESTED, Cancellation, Left, Refund, convert
+from libs.channels.own.inbound import (
+    ORDER_CANCELLED,
+    REFUND_REQUESTED,
+    AskedBack,
+    Cancellation,
+    Left,
+    Order,
+    Refund,
+    RefundWithdrawn,
+    convert,
+)
 from libs.channels.refusals import OrderRefused
 from libs.channels.values import HIDDEN, REASON_LIMIT_CHARACTERS, note_of, opened, plain, written
 
@@ -19,6 +29,7 @@ TO_SHIP, PART_SHIPPED, SHIPPED, DONE = 2, 101, 3, 5
 # 105: the money is there but the platform still checks the order and would refuse its shipment. It is heard when it
 # turns to 2 (a push with tag 101, and a new update_time for the pull).
 SILENT_STATUSES = frozenset({UNPAID, PART_PAID, REVIEWED})
+LINE_LEFT = (3, 5)  # order_status of a line: shipped, done
 CASH_ON_DELIVERY = 0
 
 BEFORE_SHIPPING = 2
@@ -40,7 +51,13 @@ CARRIERS: Mapping[str, str] = {
 def heard(document: Document) -> list[Heard]:
     """Return what an order's or a refund's document says; an unpaid or unchecked order says nothing yet."""
     value = opened(document)
-    return _refund(value) if document.about is About.REFUND else _order(value)
+    if document.about is About.REFUND:
+        return _refund(value)
+    match _order(value):
+        case [Order() as order] if _is_all_asked_back(value):
+            return [AskedBack(order=order)]
+        case said:
+            return said
 
 
 def _order(detail: Mapping[str, Any]) -> list[Heard]:
@@ -68,7 +85,7 @@ def _fields(detail: Mapping[str, Any], paid_at: datetime | None) -> dict[str, An
     goods = _rows(detail)
     charges = settle(detail, goods)
     gone = _asked_back(detail)
-    # They leave the order, and their share its total; when that is every line, it is the order's own refund.
+    # They leave the order, and their share its total; when that is every line, the order is asked back as it is.
     lines = [line for line in goods if line.line_id not in gone] or goods
     refunded = sum(line.net for line in goods if line not in lines)
     fields: dict[str, Any] = {
@@ -123,6 +140,13 @@ def _asked_back(detail: Mapping[str, Any]) -> set[str]:
     return found
 
 
+def _is_all_asked_back(detail: Mapping[str, Any]) -> bool:
+    """Tell whether nothing is left to ship: each line that has not gone out is asked back, or paid back."""
+    gone = _asked_back(detail)
+    waiting = [each for each in detail.get("sku_order_list") or () if each.get("order_status") not in LINE_LEFT]
+    return bool(waiting) and all(written(each, "order_id") in gone for each in waiting)
+
+
 def _recipient(detail: Mapping[str, Any]) -> dict[str, str]:
     masked = detail.get("mask_post_addr")
     place = masked if isinstance(masked, dict) and masked else detail.get("post_addr")
@@ -156,20 +180,25 @@ def _cancellation(detail: Mapping[str, Any]) -> Cancellation:
 def _refund(item: Mapping[str, Any]) -> list[Heard]:
     about, order, words = (_part(item, name) for name in ("aftersale_info", "order_info", "text_part"))
     kind = _whole(about, "aftersale_type")
-    if kind not in MONEY_BACK or _whole(about, "aftersale_status") in REFUND_REFUSED:
+    if kind not in MONEY_BACK:
         return []
-    fields = {
+    named = {"platform_order_id": written(order, "shop_order_id"), "refund_id": written(about, "aftersale_id")}
+    if _whole(about, "aftersale_status") in REFUND_REFUSED:
+        return [_checked(named, RefundWithdrawn)]
+    fields = named | {
         "type": REFUND_REQUESTED,
-        "platform_order_id": written(order, "shop_order_id"),
-        "refund_id": written(about, "aftersale_id"),
         "amount": AMOUNTS["aftersale_info.refund_amount"](about),
         "after_shipping": kind != BEFORE_SHIPPING,
         "reason": plain(written(words, "reason_text"))[:REASON_LIMIT_CHARACTERS],
         "requested_at": _moment(about, "apply_time"),
         "line_ids": _line_ids(order),
     }
+    return [_checked(fields, Refund)]
+
+
+def _checked(fields: dict[str, Any], kind: type[Refund] | type[RefundWithdrawn]) -> Refund | RefundWithdrawn:
     try:
-        return [msgspec.convert(fields, Refund)]
+        return msgspec.convert(fields, kind)
     except msgspec.ValidationError:
         raise OrderRefused("aftersale_info", "the refund is not valid") from None
 

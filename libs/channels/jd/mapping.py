@@ -8,7 +8,16 @@ from libs.channels import values
 from libs.channels.channel import About, Cure, Document, Heard, Parcel, PlatformRefused, StockOrder
 from libs.channels.closing import closed
 from libs.channels.money import fen
-from libs.channels.own.inbound import PRICE_LIMIT, YEAR_FIRST, YEAR_LAST, Cancellation, Left, Refund, convert
+from libs.channels.own.inbound import (
+    PRICE_LIMIT,
+    YEAR_FIRST,
+    YEAR_LAST,
+    Cancellation,
+    Left,
+    Refund,
+    RefundWithdrawn,
+    convert,
+)
 from libs.channels.refusals import OrderRefused
 from libs.channels.values import (
     HIDDEN,
@@ -236,18 +245,20 @@ def _refund(row: dict[str, Any]) -> list[Heard]:
 
 
 def _application(row: dict[str, Any]) -> list[Heard]:
-    """Return a buyer's wish to cancel before shipping, unless it was refused or taken back."""
+    """Return a buyer's wish to cancel before shipping, or that it was refused or taken back."""
+    number = number_of("orderId", row.get("orderId"))
+    # Applications and services are numbered apart from each other.
+    refund_id = f"apply-{number_of('id', row.get('id'))}"
     if text_of(row, "status") in APPLICATIONS_WITHDRAWN:
-        return []
+        return [RefundWithdrawn(platform_order_id=number, refund_id=refund_id)]
     wanted = amount("applyRefundSum", row.get("applyRefundSum"))
     if not 0 <= wanted <= PRICE_LIMIT:
         raise OrderRefused("applyRefundSum", "is out of range")
     return [
         Refund(
             type="order.refund_requested",
-            platform_order_id=number_of("orderId", row.get("orderId")),
-            # Applications and services are numbered apart from each other.
-            refund_id=f"apply-{number_of('id', row.get('id'))}",
+            platform_order_id=number,
+            refund_id=refund_id,
             amount=wanted,
             reason=text_of(row, "reason")[:REASON_LIMIT_CHARACTERS],
             requested_at=moment_or_none(row.get("applyTime")),

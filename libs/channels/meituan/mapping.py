@@ -10,7 +10,7 @@ import msgspec
 from libs.channels.channel import About, Document, Heard, Parcel, StockOrder
 from libs.channels.closing import closed
 from libs.channels.money import fen, fen_of_yuan
-from libs.channels.own.inbound import Cancellation, Refund, convert
+from libs.channels.own.inbound import Cancellation, Refund, RefundWithdrawn, convert
 from libs.channels.refusals import OrderRefused
 from libs.channels.wire import decode
 
@@ -57,7 +57,7 @@ ON_ITS_WAY = "20"  # logistics_status: the courier has the goods
 
 
 def heard(document: Document) -> list[Heard]:
-    """Return what a document says; an unpaid order and a refused refund say nothing."""
+    """Return what a document says; an unpaid order says nothing."""
     try:
         fields = decode(document.raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -196,14 +196,15 @@ def _paid(fields: dict[str, Any]) -> bool:
 
 
 def _refund(fields: dict[str, Any]) -> list[Heard]:
-    if _text(fields.get("status")) in REFUND_REFUSED_STATUSES:
-        return []
-    if fields.get("res_type") not in (None, "") and _text(fields.get("res_type")) not in REFUND_WANTED:
-        return []
-    wanted = {
-        "type": "order.refund_requested",
+    named = {
         "platform_order_id": _text(fields.get("order_id") or fields.get("wm_order_id_view")),
         "refund_id": _text(fields.get("refund_id")),
+    }
+    result = _text(fields.get("res_type"))
+    if _text(fields.get("status")) in REFUND_REFUSED_STATUSES or (result and result not in REFUND_WANTED):
+        return [_checked(named, RefundWithdrawn)]
+    wanted = named | {
+        "type": "order.refund_requested",
         "amount": _money("money", fields),
         "after_shipping": _text(fields.get("service_type")) == WITH_RETURN,
         "reason": _text(fields.get("apply_reason") or fields.get("reason"))[:200],

@@ -123,6 +123,19 @@ class Refund(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=Tr
     line_ids: Annotated[list[Code], Meta(max_length=LINES_LIMIT)] = []  # none: it is about the whole order
 
 
+class RefundWithdrawn(msgspec.Struct, forbid_unknown_fields=True, frozen=True, kw_only=True, gc=False):
+    """A refund that may have been asked for is over without money: refused, closed, or taken back by the buyer."""
+
+    platform_order_id: OrderNumber
+    refund_id: Code
+
+
+class AskedBack(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """An order of which every line that has not left is asked back: new or not, nothing of it is to be shipped."""
+
+    order: Order
+
+
 class _Kind(msgspec.Struct, gc=False):
     type: str = ORDER_PLACED
 

@@ -10,7 +10,7 @@ import msgspec
 from libs.channels.channel import About, Document, Heard, Parcel, StockOrder
 from libs.channels.closing import closed
 from libs.channels.goods import Goods
-from libs.channels.own.inbound import ORDER_CANCELLED, REFUND_REQUESTED, Cancellation, Refund, convert
+from libs.channels.own.inbound import ORDER_CANCELLED, REFUND_REQUESTED, Cancellation, Refund, RefundWithdrawn, convert
 from libs.channels.pinduoduo.amounts import AMOUNTS, settle
 from libs.channels.refusals import OrderRefused
 from libs.channels.values import HIDDEN, REASON_LIMIT_CHARACTERS, SHANGHAI, WALL_CLOCK, note_of, opened, plain, written
@@ -25,10 +25,11 @@ REFUND_DONE = 4  # refund_status
 CORRECTION = 2  # redelivery_type; absent: the first shipment
 STEP_TRADE, STEP_PAID = 1, 2  # trade_type, step_trade_status
 
-# after_sales_status of refunds of money that are wanted or done. Not here: refused, withdrawn, overdue (9, 11, 12, 13),
+# after_sales_status of refunds of money that are wanted or done, and of refused, withdrawn, overdue ones. Not here:
 # exchanges (14 to 18), repairs (21 to 27), reissues (32). The numbers of after_sales_type differ from method to method
 # in the public copies of the documents, so they are not asked.
 REFUND_WANTED = frozenset({2, 3, 4, 5, 6, 7, 8, 10, 31})
+REFUND_OVER = frozenset({9, 11, 12, 13})
 RETURNS_GOODS = frozenset({3, 7, 31})
 BUYER_HAS_IT = "2"  # user_shipping_status
 
@@ -78,7 +79,8 @@ def _order(info: Mapping[str, Any]) -> list[Heard]:
     order = convert(_fields(info, paid_at))
     refunds = info.get(REFUNDS_KEY)
     rows = refunds[:REFUNDS_LIMIT] if isinstance(refunds, list) and is_open_refund(info) else []
-    return [order, *(refund for row in rows if isinstance(row, dict) for refund in _refund(row))]
+    wanted = [each for row in rows if isinstance(row, dict) for each in _refund(row) if isinstance(each, Refund)]
+    return [order, *wanted]
 
 
 def _fields(info: Mapping[str, Any], paid_at: datetime) -> dict[str, Any]:
@@ -156,20 +158,25 @@ def _cancellation(info: Mapping[str, Any]) -> Cancellation:
 
 def _refund(row: Mapping[str, Any]) -> list[Heard]:
     status = _number(row, "after_sales_status")
+    named = {"platform_order_id": written(row, "order_sn"), "refund_id": written(row, "id")}
+    if status in REFUND_OVER:
+        return [_checked(named, RefundWithdrawn)]
     if status not in REFUND_WANTED:
         return []
     reason = plain(written(row, "after_sale_reason") or written(row, "after_sales_reason"))
-    fields = {
+    fields = named | {
         "type": REFUND_REQUESTED,
-        "platform_order_id": written(row, "order_sn"),
-        "refund_id": written(row, "id"),
         "amount": AMOUNTS["refund.refund_amount"](row),
         "after_shipping": _is_after_shipping(row, status),
         "reason": reason[:REASON_LIMIT_CHARACTERS],
         "requested_at": moment(row, "created_time") or moment(row, "recreated_at"),
     }
+    return [_checked(fields, Refund)]
+
+
+def _checked(fields: dict[str, Any], kind: type[Refund] | type[RefundWithdrawn]) -> Refund | RefundWithdrawn:
     try:
-        return [msgspec.convert(fields, Refund)]
+        return msgspec.convert(fields, kind)
     except msgspec.ValidationError:
         raise OrderRefused("id", "the refund is not valid") from None
 

@@ -7,7 +7,16 @@ from typing import Any
 from libs.channels.channel import About, Cure, Document, Heard, Parcel, PlatformRefused, StockOrder
 from libs.channels.closing import closed
 from libs.channels.money import fen
-from libs.channels.own.inbound import PRICE_LIMIT, Cancellation, Left, Refund, convert
+from libs.channels.own.inbound import (
+    PRICE_LIMIT,
+    AskedBack,
+    Cancellation,
+    Left,
+    Order,
+    Refund,
+    RefundWithdrawn,
+    convert,
+)
 from libs.channels.refusals import OrderRefused
 from libs.channels.values import (
     HIDDEN,
@@ -85,7 +94,12 @@ def heard(document: Document) -> list[Heard]:
     answer = opened(document)
     if document.about is About.REFUND:
         return _refund(inside(answer, "refund_get_response", "refund"))
-    return _order(inside(answer, "trade_fullinfo_get_response", "trade"))
+    trade = inside(answer, "trade_fullinfo_get_response", "trade")
+    match _order(trade):
+        case [Order() as order] if _is_all_asked_back(trade):
+            return [AskedBack(order=order)]
+        case said:
+            return said
 
 
 # ---- A trade
@@ -197,6 +211,17 @@ def _is_asked_back(line: dict[str, Any]) -> bool:
     return unshipped and line.get("refund_status") == REFUND_ASKED
 
 
+def _is_all_asked_back(trade: dict[str, Any]) -> bool:
+    """Tell whether nothing is left to ship: each line that is neither refunded nor gone out is asked back."""
+    closed = (CLOSED, CLOSED_BY_TAOBAO)
+    waiting = [
+        line
+        for line in _rows(trade.get("orders"), "order")
+        if line.get("status") not in (*SHIPPED_STATUSES, *closed) and not text_of(line, "invoice_no")
+    ]
+    return bool(waiting) and all(_is_asked_back(line) for line in waiting)
+
+
 def _net(line: dict[str, Any]) -> int:
     return int(line["quantity"] * line["unit_price"] - sum(each["amount"] for each in line["discounts"]))
 
@@ -239,12 +264,12 @@ def _recipient(trade: dict[str, Any]) -> dict[str, Any]:
 
 
 def _refund(refund: dict[str, Any]) -> list[Heard]:
-    """Return the request, unless it was withdrawn or refused; one that succeeded was requested as well."""
-    if refund.get("status") in REFUNDS_WITHDRAWN:
-        return []
+    """Return the request, or that it was withdrawn or refused; one that succeeded was requested as well."""
     reason = text_of(refund, "reason")
     number = number_of("tid", refund.get("tid"))
     refund_id = number_of("refund_id", refund.get("refund_id"))
+    if refund.get("status") in REFUNDS_WITHDRAWN:
+        return [RefundWithdrawn(platform_order_id=number, refund_id=refund_id)]
     line_id = number_or_none(refund.get("oid"))
     amount = _amount("refund.refund_fee", refund.get("refund_fee"))
     if not 0 <= amount <= PRICE_LIMIT:

@@ -9,7 +9,7 @@ import msgspec
 from libs.channels.channel import About, Document, Heard, Parcel, StockOrder
 from libs.channels.closing import closed
 from libs.channels.money import fen
-from libs.channels.own.inbound import Cancellation, Left, Refund, convert
+from libs.channels.own.inbound import Cancellation, Left, Refund, RefundWithdrawn, convert
 from libs.channels.refusals import OrderRefused
 from libs.channels.wire import decode
 
@@ -79,7 +79,7 @@ OTHER_CARRIER = "OTHER"
 
 
 def heard(document: Document) -> list[Heard]:
-    """Return what a document says; an unpaid order and an after-sale that is over without a refund say nothing."""
+    """Return what a document says; an unpaid order says nothing."""
     try:
         answer = decode(document.raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -215,15 +215,17 @@ def _recipient(address: Mapping[str, Any]) -> dict[str, str]:
 
 def _refund(fields: Mapping[str, Any]) -> list[Heard]:
     status = _text(fields.get("status"))
+    named = {
+        "platform_order_id": _text(fields.get("order_id")),
+        "refund_id": _text(fields.get("after_sale_order_id")),
+    }
     if status in AFTERSALE_OVER or fields.get("type") == "EXCHANGE":
-        return []
+        return [_checked(named, RefundWithdrawn)]
     if status not in AFTERSALE_WANTED:
         raise OrderRefused("status", "is not known")
     refund = _inner("refund_info", fields)
-    wanted = {
+    wanted = named | {
         "type": "order.refund_requested",
-        "platform_order_id": _text(fields.get("order_id")),
-        "refund_id": _text(fields.get("after_sale_order_id")),
         "amount": _fen("amount", refund),
         "after_shipping": fields.get("type") == WITH_RETURN,
         "reason": _text(fields.get("reason_text") or fields.get("reason"))[:200],

@@ -145,7 +145,7 @@ def router(parts: Parts, lines: LineBook, public_url: str) -> APIRouter:
     @routes.get(
         "/documents/parked",
         operation_id="list_parked_documents",
-        summary="Documents of platforms that could not be taken, and why",
+        summary="Documents of platforms that could not be taken, and why; refunds withdrawn after they ended an order",
         dependencies=operator,
         response_model=ParkedPage,
     )

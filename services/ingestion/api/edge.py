@@ -7,8 +7,9 @@ from datetime import datetime
 import msgspec
 
 from contracts.orders import Destination
+from libs.channels.channel import Heard
 from libs.channels.own import mapping
-from libs.channels.own.inbound import Cancellation, LeftOrder, Order, Recipient, Refund
+from libs.channels.own.inbound import AskedBack, Cancellation, LeftOrder, Order, Recipient, RefundWithdrawn
 from libs.regions import is_pickup_point, resolve
 from libs.runtime.service import Parts
 from services.ingestion.domain import CancelOrder, PlaceOrder, RequestRefund
@@ -35,15 +36,21 @@ class Edge:
         return await self._order(CHANNEL, shop_id, message, raw_sealed, request_id)
 
     async def command_of_platform(
-        self, channel: str, shop_id: str, message: Order | Cancellation | Refund, request_id: str
+        self, channel: str, shop_id: str, message: Heard, request_id: str
     ) -> PlaceOrder | CancelOrder | RequestRefund:
         """Return the command for one thing that a platform's document says; the document itself is sealed once."""
         if isinstance(message, Order):
             return await self._order(channel, shop_id, message, "", request_id)
         if isinstance(message, Cancellation):
             return self._cancellation(channel, shop_id, message, "", request_id)
+        if isinstance(message, AskedBack):
+            command = await self.command_of_platform(channel, shop_id, message.order, request_id)
+            return msgspec.structs.replace(command, asked_back=True)
+        order_id = mapping.order_id_of(channel, shop_id, message.platform_order_id)
+        if isinstance(message, RefundWithdrawn):
+            return RequestRefund(order_id=order_id, refund_id=message.refund_id, amount=0, withdrawn=True)
         return RequestRefund(
-            order_id=mapping.order_id_of(channel, shop_id, message.platform_order_id),
+            order_id=order_id,
             refund_id=message.refund_id,
             amount=message.amount,
             after_shipping=message.after_shipping,

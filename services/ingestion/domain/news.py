@@ -7,8 +7,8 @@ from msgspec.structs import replace
 
 from contracts.orders import OrderPlaced, RefundRequested
 from libs.decide import Delivered, Output, Reply, Send, State, problem
-from services.ingestion.domain.orders import deliver
-from services.ingestion.domain.refunds import WAITS, RequestRefund, refund
+from services.ingestion.domain.orders import PlaceOrder, Verdict, deliver
+from services.ingestion.domain.refunds import ENDED_FOR_NOTHING, WAITS, WHAT_TO_DO, RequestRefund, refund, take_back
 from services.ingestion.domain.subjects import (
     FETCH,
     ORDER,
@@ -18,6 +18,7 @@ from services.ingestion.domain.subjects import (
     ParkedDocument,
     Push,
     RetryParked,
+    Said,
     Subject,
     TakeDocument,
     TakeHints,
@@ -36,6 +37,8 @@ ORDER_PATIENCE = timedelta(seconds=5)
 ORDER_WAITS_LIMIT = 60
 MESSAGE_IDS_KEPT_LIMIT = 16
 REASON_LIMIT_CHARACTERS = 300
+# Stands in a parked document's `field` where no field is at fault, but a person has to act.
+REFUND_WITHDRAWN = "refund withdrawn"
 
 
 def take_hints(command: TakeHints, state: State, now: datetime) -> list[Output]:
@@ -137,12 +140,15 @@ def fetched(delivered: Delivered, state: State, now: datetime) -> list[Output]:
 
 
 def retry_parked(command: RetryParked, state: State, now: datetime) -> list[Output]:
-    """Ask for a parked document once more; it stays parked until it could be taken."""
+    """Ask for a parked document once more; it stays parked until it could be taken, or was only there to be seen."""
     parked = state.get(ParkedDocument, command.shop_id, command.about, command.subject_id)
     subject = state.get(Subject, command.shop_id, command.about, command.subject_id)
     if parked is None or subject is None:
         return [problem(404, "no such parked document")]
     subject.waits = 0
+    if parked.field == REFUND_WITHDRAWN:
+        subject.parked = False
+        state.delete(parked)
     outputs = _want(subject, now, None)
     state.put(subject)
     return [*outputs, Reply(status=202, body={"shop_id": command.shop_id, "subject_id": command.subject_id})]
@@ -237,22 +243,42 @@ def _take(
     outputs: list[Output] = []
     waits = False
     for each in document.said:
-        if isinstance(each, RequestRefund):
-            said, reply = refund(each, state, now)
-        else:
-            said, reply = deliver(replace(each, raw_sealed=document.raw_sealed), state, now)
-            if "field" in reply.body:
-                # It can be read but not taken: a person has to look at the field that is named.
-                _park(subject, reply.body["field"], reply.body["title"], document.raw_sealed, state, now)
-                return outputs, False
+        said, reply = _decide(each, document.raw_sealed, state, now)
+        if "field" in reply.body:
+            # It can be read but not taken: a person has to look at the field that is named.
+            _park(subject, reply.body["field"], reply.body["title"], document.raw_sealed, state, now)
+            return outputs, False
         outputs += said
         waits = waits or reply.body.get("status") == WAITS
+        if reply.body.get("status") == ENDED_FOR_NOTHING:
+            # Such a document says nothing else, and its notice stays.
+            _tell(subject, document, reply.body["new"], state, now)
+            return outputs, False
     if not waits:
         _unpark(subject, outputs, state)
     if any(isinstance(each, RefundRequested) and each.line_ids for each in outputs):
         # The lines leave the order by its own new content, which may not have been told of.
         outputs += _want_order(document, subject, state, now, again=True)
     return outputs, waits
+
+
+def _decide(said: Said, raw_sealed: str, state: State, now: datetime) -> Verdict:
+    if isinstance(said, RequestRefund):
+        return refund(said, state, now)
+    whole = replace(said, raw_sealed=raw_sealed)
+    if isinstance(whole, PlaceOrder) and whole.asked_back:
+        return take_back(whole, state, now)
+    return deliver(whole, state, now)
+
+
+def _tell(subject: Subject, document: DocumentHeard, new: bool, state: State, now: datetime) -> None:
+    """Show once, where operators look, that an order ended for a refund that nobody wants any more.
+
+    It is shown again only where the document could not be read in between, and other words took its place.
+    """
+    parked = state.get(ParkedDocument, subject.shop_id, subject.about, subject.subject_id)
+    if new or (parked is not None and parked.field != REFUND_WITHDRAWN):
+        _park(subject, REFUND_WITHDRAWN, WHAT_TO_DO, document.raw_sealed, state, now)
 
 
 def _park(subject: Subject, field: str, reason: str, raw_sealed: str, state: State, now: datetime) -> None:

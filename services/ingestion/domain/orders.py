@@ -20,7 +20,9 @@ LEFT_IN_PART = "part"
 class PlatformOrder(Row, kw_only=True):
     """What was last heard of an order. `fingerprints` tells contents apart without keeping them.
 
-    `line_ids` is kept of orders that have several lines, or had: it tells a part of them from the whole.
+    `line_ids` tells a refund of a part from one of the whole; of orders that came before it was kept, it is empty.
+    `part_refund_id` is the newest refund that was said as one of a part before shipping, `refunded`: one was said as
+    one of the whole.
     """
 
     row_key: ClassVar[tuple[str, ...]] = ("order_id",)
@@ -29,6 +31,8 @@ class PlatformOrder(Row, kw_only=True):
     version: int = 0
     fingerprints: dict[str, str] = {}
     line_ids: list[str] = []
+    part_refund_id: str | None = None
+    refunded: bool = False
     cancel_request_id: str | None = None
     cancel_requested_at: datetime | None = None
     cancel_reason: str | None = None
@@ -48,7 +52,8 @@ class Intake(Entry, frozen=True, kw_only=True):
 class PlaceOrder(Command, frozen=True, kw_only=True, tag=True):
     """An order as delivered. `order` is the fact it becomes when it is new; the decision gives it its version.
 
-    `left` says that goods of it have left by the platform's own word: a `part` of them, or the `whole`.
+    `left` says that goods of it have left by the platform's own word: a `part` of them, or the `whole`; `asked_back`
+    that every line of it which has not left is asked back.
     """
 
     order: OrderPlaced
@@ -56,6 +61,7 @@ class PlaceOrder(Command, frozen=True, kw_only=True, tag=True):
     request_id: str
     raw_sealed: str
     left: str = ""
+    asked_back: bool = False
 
     @property
     def key(self) -> str:
@@ -65,7 +71,8 @@ class PlaceOrder(Command, frozen=True, kw_only=True, tag=True):
     @property
     def sameness(self) -> bytes:
         """Sealed text differs each time it is sealed, so a repeat is told by the order's fingerprints."""
-        return msgspec.json.encode([self.order.order_id, sorted(self.fingerprints.items())])
+        asked = ["asked back"] if self.asked_back else []
+        return msgspec.json.encode([self.order.order_id, sorted(self.fingerprints.items()), *asked])
 
 
 class CancelOrder(Command, frozen=True, kw_only=True, tag=True):
@@ -173,8 +180,7 @@ def _first(command: PlaceOrder, awaited: PlatformOrder | None, state: State, now
         outputs.append(_cancellation(known, now))
     known.version = command.order.version
     known.fingerprints = command.fingerprints
-    if len(command.order.lines) > 1:
-        known.line_ids = [line.line_id for line in command.order.lines]
+    known.line_ids = [line.line_id for line in command.order.lines]
     state.put(known)
     _keep(command, PLACED, known.version, state, now)
     return outputs, _answer(order_id, ACCEPTED)

@@ -33,6 +33,7 @@ from services.ingestion.domain import (
     TakeHints,
     UseSignIn,
 )
+from services.ingestion.domain.uploads import ShipBack
 
 Place = tuple[str, str, str]
 
@@ -73,6 +74,7 @@ def _heard(shop_id: str, places: Iterable[Place], documents: Sequence[DocumentHe
         ParkedDocument: sorted(subjects),
         PlatformOrder: [(each.key,) for each in said],
         PlatformRefund: [(each.order_id, each.refund_id) for each in refunds],
+        ShipBack: [(each.order_id,) for each in refunds if each.withdrawn],
         Progress: [(shop_id,)],
     }
 
@@ -92,7 +94,12 @@ def _page(command: HearPage) -> Needs:
 
 
 def _refund(command: RequestRefund) -> Needs:
-    return {PlatformOrder: [(command.order_id,)], PlatformRefund: [(command.order_id, command.refund_id)]}
+    order = [(command.order_id,)]
+    return {
+        PlatformOrder: order,
+        PlatformRefund: [(command.order_id, command.refund_id)],
+        ShipBack: order if command.withdrawn else [],
+    }
 
 
 def _retried(command: RetryParked) -> Needs:
@@ -127,6 +134,6 @@ def connections() -> Handlers:
             NoteTrouble: On(domain.note_trouble, needs=_progress),
         },
         delivered={FETCH + name: fetched for name in PLATFORMS},
-        rows=(Connection, SignIn, Subject, ParkedDocument, PlatformRefund, Progress, PlatformOrder, Shop),
+        rows=(Connection, SignIn, Subject, ParkedDocument, PlatformRefund, Progress, PlatformOrder, Shop, ShipBack),
         entries=(Push,),
     )

@@ -105,6 +105,7 @@ platform_refund = Table(
     Column("after_shipping", Boolean, nullable=False),
     Column("version", BigInteger, nullable=False),
     Column("changed_at", _MOMENT, nullable=False),
+    Column("withdrawn", Boolean, nullable=False),
 )
 progress = Table(
     "progress",

@@ -22,6 +22,8 @@ platform_order = Table(
     Column("cancel_requested_at", DateTime(timezone=True)),
     Column("cancel_reason", Text),
     Column("line_ids", JSONB, nullable=False),
+    Column("part_refund_id", Text),
+    Column("refunded", Boolean, nullable=False),
     CheckConstraint("state IN ('awaited', 'placed', 'cancelled', 'left')", name="platform_order_state"),
     CheckConstraint("(state IN ('awaited', 'left')) = (version = 0)", name="platform_order_version"),
     CheckConstraint(

@@ -18,7 +18,7 @@ from libs.channels.channel import (
     PushRefused,
     Token,
 )
-from libs.channels.own.inbound import Cancellation, Refund, convert
+from libs.channels.own.inbound import Cancellation, Refund, RefundWithdrawn, convert
 from libs.channels.refusals import OrderRefused
 from libs.runtime.clock import utc_now
 from services.ingestion.tests.samples import message
@@ -65,6 +65,9 @@ class FakePlatform:
     def ask_refund(self, number, order, amount):
         self.refunds[number] = {"order": order, "amount": amount, "modified": second(utc_now())}
 
+    def withdraw(self, number):
+        self.refunds[number] |= {"withdrawn": True, "modified": second(utc_now())}
+
     def channel(self):
         return Channel(
             capabilities=ABLE, client=lambda access, http, now: FakeClient(self, access), receive=receive, heard=heard
@@ -86,6 +89,8 @@ def receive(request, access, now):
 
 def heard(document):
     said = json.loads(document.raw)
+    if document.about is About.REFUND and said.get("withdrawn"):
+        return [RefundWithdrawn(platform_order_id=said["order"], refund_id=document.subject_id)]
     if document.about is About.REFUND:
         return [
             Refund(

@@ -190,6 +190,36 @@ async def test_an_order_that_left_before_the_shop_was_connected_is_here_and_is_n
     assert kinds(stack) == ["OrderPlaced", "OrderAmended"]
 
 
+async def test_a_refund_withdrawn_after_it_ended_the_order_is_shown_until_an_operator_has_seen_it(
+    stack, platform, database
+):
+    await put(stack, access=ACCESS, orders_since=(utc_now() - timedelta(minutes=5)).isoformat())
+    platform.change("1")
+    platform.ask_refund("r1", "1", 100)
+    await push(stack, {"id": "1"}, {"id": "r1", "about": "refund"})
+    await published(stack, 2)
+    platform.withdraw("r1")
+    await push(stack, {"id": "r1", "about": "refund"})
+
+    async def shown():
+        return (await stack.client.get("/documents/parked?shop_id=t1", headers=stack.operator)).json()["items"]
+
+    (notice,) = await until(shown, LIMIT_S, POLL_S)
+    assert (notice["subject_id"], notice["field"]) == ("r1", "refund withdrawn")
+    assert "ship it by hand or have it placed anew" in notice["reason"]
+    found = await shop(stack)
+    assert (found["colour"], found["reasons"]) == ("yellow", ["complete but for 1 parked documents"])
+    headers = stack.operator | {"Idempotency-Key": "seen"}
+    answer = await stack.client.post("/documents/parked/t1/refund/r1/retry", headers=headers)
+    assert answer.status_code == 202, answer.text
+    read = platform.fetched.count("r1")
+    await until(lambda: platform.fetched.count("r1") > read, LIMIT_S, POLL_S)
+    assert await shown() == []
+    orders = await rows(database, "SELECT line_ids, refunded FROM platform_order")
+    assert [tuple(each.values()) for each in orders] == [('["1"]', True)]
+    assert await rows(database, "SELECT withdrawn FROM platform_refund") == [{"withdrawn": True}]
+
+
 async def test_documents_that_come_in_pages_are_kept_once_however_often_they_are_listed(stack, platform, database):
     platform.lists_documents = True
     await put(stack, access=ACCESS, orders_since=(utc_now() - timedelta(minutes=5)).isoformat())

@@ -88,12 +88,12 @@ async def test_shops_are_kept_and_listed_page_by_page(database):
 @pytest.mark.parametrize(
     "columns",
     [
-        "('x', 'eaten', 1, '{}', NULL, '[]')",
-        "('x', 'awaited', 1, '{}', 'r', '[]')",
-        "('x', 'placed', 0, '{}', NULL, '[]')",
-        "('x', 'placed', 1, '{}', 'r', '[]')",
-        "('x', 'cancelled', 1, '{}', NULL, '[]')",
-        "('x', 'left', 1, '{}', NULL, '[]')",
+        "('x', 'eaten', 1, '{}', NULL, '[]', false)",
+        "('x', 'awaited', 1, '{}', 'r', '[]', false)",
+        "('x', 'placed', 0, '{}', NULL, '[]', false)",
+        "('x', 'placed', 1, '{}', 'r', '[]', false)",
+        "('x', 'cancelled', 1, '{}', NULL, '[]', false)",
+        "('x', 'left', 1, '{}', NULL, '[]', false)",
     ],
 )
 async def test_states_that_cannot_be_are_refused_by_the_database_too(database, columns):
@@ -101,7 +101,7 @@ async def test_states_that_cannot_be_are_refused_by_the_database_too(database, c
     with pytest.raises(asyncpg.CheckViolationError):
         await rows(
             database,
-            "INSERT INTO platform_order (order_id, state, version, fingerprints, cancel_request_id, line_ids)"
+            "INSERT INTO platform_order (order_id, state, version, fingerprints, cancel_request_id, line_ids, refunded)"
             " VALUES " + columns,
         )
 

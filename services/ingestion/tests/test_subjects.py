@@ -259,6 +259,18 @@ def test_a_refund_of_one_line_of_several_names_it_and_asks_for_the_order_again(b
     assert whole.line_ids == [], "nothing else is left of it: that is a cancellation"
 
 
+@pytest.mark.parametrize("left", [["b"], ["b", "c"]])
+def test_a_refund_of_lines_that_the_order_does_not_hold_cancels_nothing(bench, left):
+    bench.handle(hints(hint("1")), NOW)
+    bench.handle(take("1", 1, said("1", **lines(*left)), read_at=at(1)), at(1))
+    of_a, of_the_rest = (
+        RequestRefund(order_id=order_id("1"), refund_id=f"r{place}", amount=100, line_ids=line_ids)
+        for place, line_ids in enumerate((["a"], left))
+    )
+    assert [each.line_ids for each in bench.handle(of_a, at(2)) if isinstance(each, RefundRequested)] == [["a"]]
+    assert [each.line_ids for each in bench.handle(of_the_rest, at(3)) if isinstance(each, RefundRequested)] == [[]]
+
+
 @pytest.mark.parametrize("line_ids", [[], ["1"], ["1", "2"]])
 def test_a_refund_of_an_orders_only_line_is_of_the_order(bench, line_ids):
     bench.handle(hints(hint("1"), hint("r1", about="refund")), NOW)

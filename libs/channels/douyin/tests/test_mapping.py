@@ -8,7 +8,7 @@ import pytest
 from libs.channels.channel import About, Document, Parcel, StockOrder
 from libs.channels.douyin import mapping
 from libs.channels.douyin.mapping import heard
-from libs.channels.own.inbound import Cancellation, LeftOrder, Order, Refund
+from libs.channels.own.inbound import AskedBack, Cancellation, LeftOrder, Order, Refund, RefundWithdrawn
 from libs.channels.refusals import OrderRefused
 
 
@@ -274,7 +274,12 @@ def test_a_line_that_is_refunded_before_shipping_leaves_its_order(about, lines, 
     (order,) = hear(whole)
     assert ([line.line_id for line in order.lines], order.total) == (lines, total)
     both = detail(sku_order_list=[second], pay_amount=2_000, post_amount=0, **none)
-    assert hear(both)[0].total == 2_000, "all of it is the order's own refund"
+    (found,) = hear(both)
+    assert isinstance(found, AskedBack if len(lines) == 1 else Order)
+    assert getattr(found, "order", found).total == 2_000
+    third = first | {"order_id": "c", "order_status": 3}
+    shipped = detail(sku_order_list=[third, second], pay_amount=7_000, post_amount=0, **none)
+    assert isinstance(hear(shipped)[0], AskedBack if len(lines) == 1 else Order), "what has left is not waited for"
 
 
 def test_a_refund_before_shipping():
@@ -289,12 +294,18 @@ def test_a_refund_before_shipping():
     ("kind", "status", "after"),
     [
         (0, 6, [True]), (1, 6, [True]), (2, 12, [False]), (1, 12, [True]), (3, 6, []), (7, 6, []), (8, 6, []),
-        (2, 28, []), (1, 27, []), (1, 29, []),
+        (3, 28, []),
     ],
 )  # fmt: skip
 def test_which_after_sales_want_money_back(kind, status, after):
     found = hear(refund(aftersale_type=kind, aftersale_status=status), About.REFUND)
     assert [each.after_shipping for each in found] == after
+
+
+@pytest.mark.parametrize(("kind", "status"), [(2, 28), (1, 27), (1, 29)])
+def test_a_refund_that_is_over_without_money_says_so(kind, status):
+    found = hear(refund(aftersale_type=kind, aftersale_status=status), About.REFUND)
+    assert found == [RefundWithdrawn(platform_order_id="4781320682406083640", refund_id="7061")]
 
 
 @pytest.mark.parametrize("value", [{}, refund(refund_amount=None), refund(refund_amount=-1), refund(aftersale_id="")])

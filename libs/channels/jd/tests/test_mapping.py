@@ -9,7 +9,7 @@ import pytest
 
 from libs.channels.channel import About, Cure, Document, Parcel, PlatformRefused, StockOrder
 from libs.channels.jd.mapping import UNITS, heard, moment_or_none, shipment_parameters, stock_parameters
-from libs.channels.own.inbound import Cancellation, LeftOrder, Order, Refund
+from libs.channels.own.inbound import Cancellation, LeftOrder, Order, Refund, RefundWithdrawn
 from libs.channels.refusals import OrderRefused
 from libs.channels.values import wall_clock
 
@@ -256,8 +256,9 @@ def test_an_application_to_cancel_is_a_refund_before_shipping():
     assert (refund.platform_order_id, refund.refund_id) == ("287901234567890123", "apply-171234567890123456")
     assert (refund.amount, refund.after_shipping) == (9025, False)
     assert refund.requested_at == datetime(2026, 11, 11, tzinfo=UTC)
+    over = RefundWithdrawn(platform_order_id=refund.platform_order_id, refund_id=refund.refund_id)
     for withdrawn in (2, "11"):
-        assert applied(status=withdrawn) == []
+        assert applied(status=withdrawn) == [over]
     for wrong in ({"applyRefundSum": "-1"}, {"applyRefundSum": "1.5"}, {"id": "x"}, {"orderId": None}):
         with pytest.raises(OrderRefused):
             applied(**wrong)

@@ -8,7 +8,7 @@ import pytest
 
 from libs.channels.channel import About, Document, Parcel, StockOrder
 from libs.channels.meituan.mapping import heard, shipment_params, stock_params
-from libs.channels.own.inbound import Cancellation, LeftOrder, Order, Refund
+from libs.channels.own.inbound import Cancellation, LeftOrder, Order, Refund, RefundWithdrawn
 from libs.channels.refusals import OrderRefused
 
 DETAIL = [
@@ -168,18 +168,20 @@ def test_a_refund():
 
 
 @pytest.mark.parametrize(
-    ("changes", "count"),
+    ("changes", "kind"),
     [
-        ({"res_type": 1}, 0),
-        ({"res_type": 2}, 1),
-        ({"res_type": 7}, 0),
-        ({"res_type": None, "status": "1"}, 1),
-        ({"res_type": None, "status": "22"}, 0),
-        ({"service_type": "2"}, 1),
+        ({"res_type": 1}, RefundWithdrawn),
+        ({"res_type": 2}, Refund),
+        ({"res_type": 7}, RefundWithdrawn),
+        ({"res_type": None, "status": "1"}, Refund),
+        ({"res_type": None, "status": "22"}, RefundWithdrawn),
+        ({"service_type": "2"}, Refund),
     ],
 )
-def test_a_refused_or_withdrawn_refund_says_nothing(changes, count):
-    assert len(say({**REFUND, **changes}, About.REFUND)) == count
+def test_a_refused_or_withdrawn_refund_says_so(changes, kind):
+    (found,) = say({**REFUND, **changes}, About.REFUND)
+    assert isinstance(found, kind)
+    assert (found.platform_order_id, found.refund_id) == ("27", "9")
 
 
 def test_a_refund_with_return_is_after_shipping():

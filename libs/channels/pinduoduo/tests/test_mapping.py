@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from libs.channels.channel import About, Document, Parcel, StockOrder
-from libs.channels.own.inbound import Cancellation, LeftOrder, Order, Refund
+from libs.channels.own.inbound import Cancellation, LeftOrder, Order, Refund, RefundWithdrawn
 from libs.channels.pinduoduo import mapping
 from libs.channels.pinduoduo.mapping import heard
 from libs.channels.refusals import OrderRefused
@@ -221,11 +221,17 @@ def test_a_refund():
         ({"after_sales_status": 4, "user_shipping_status": "2"}, [True]),
         ({"after_sales_status": 4, "user_shipping_status": "1"}, [False]),
         ({"after_sales_status": 10}, [False]),
-        *(({"after_sales_status": status}, []) for status in (0, 9, 11, 12, 13, 14, 16, 21, 25, 32)),
+        *(({"after_sales_status": status}, []) for status in (0, 14, 16, 21, 25, 32)),
     ],
 )
 def test_which_after_sales_want_money_back(changed, after):
     assert [each.after_shipping for each in hear(row(**changed), About.REFUND)] == after
+
+
+@pytest.mark.parametrize("status", [9, 11, 12, 13])
+def test_a_refund_that_is_over_without_money_says_so(status):
+    over = RefundWithdrawn(platform_order_id="231115-123456789012345", refund_id="7")
+    assert hear(row(after_sales_status=status), About.REFUND) == [over]
 
 
 def test_a_refunds_detail_counts_in_fen():

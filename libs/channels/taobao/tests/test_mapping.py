@@ -1,4 +1,4 @@
-"""What Taobao's trades and refunds say in our words, and what our parcels and stock say in its."""
+"""What Taobao's trades and refunds say in our words."""
 
 import copy
 from datetime import UTC, datetime
@@ -6,11 +6,10 @@ from datetime import UTC, datetime
 import msgspec
 import pytest
 
-from libs.channels.channel import About, Cure, Document, Parcel, PlatformRefused, StockOrder
-from libs.channels.own.inbound import Cancellation, LeftOrder, Order, Refund
+from libs.channels.channel import About, Document
+from libs.channels.own.inbound import AskedBack, Cancellation, LeftOrder, Order, Refund, RefundWithdrawn
 from libs.channels.refusals import OrderRefused
-from libs.channels.taobao.mapping import UNITS, heard, shipment_parameters, stock_calls
-from libs.channels.values import moment_or_none, wall_clock
+from libs.channels.taobao.mapping import heard
 
 TRADE = {
     "tid": 4159283746501827364,
@@ -166,7 +165,30 @@ def test_a_line_whose_refund_is_asked_for_leaves_the_order_until_it_is_refused(a
     )
     for line in trade["orders"]["order"]:
         line |= {"status": "WAIT_SELLER_SEND_GOODS", "refund_status": "WAIT_SELLER_AGREE", "invoice_no": ""}
-    assert len(said(trade)[0].lines) == 2, "all of it is the order's own refund"
+    (whole,) = said(trade)
+    assert isinstance(whole, AskedBack)
+    assert len(whole.order.lines) == 2
+
+
+@pytest.mark.parametrize(
+    ("others", "is_all"),
+    [
+        ({"status": "TRADE_CLOSED", "refund_status": "SUCCESS"}, True),  # paid back
+        ({"status": "WAIT_BUYER_CONFIRM_GOODS", "invoice_no": "SF1"}, True),  # gone out
+        ({"status": "TRADE_CLOSED_BY_TAOBAO"}, True),  # never paid
+        ({"status": "WAIT_SELLER_SEND_GOODS", "refund_status": "WAIT_SELLER_AGREE"}, True),
+        ({"status": "WAIT_SELLER_SEND_GOODS", "refund_status": "SELLER_REFUSE_BUYER"}, False),
+        ({}, False),  # nobody knows
+    ],
+)
+def test_the_last_line_that_is_asked_back_asks_the_order_back(others, is_all):
+    trade = copy.deepcopy(TRADE)
+    trade["orders"]["order"][0] |= others
+    trade["orders"]["order"][1] |= {"status": "WAIT_SELLER_SEND_GOODS", "refund_status": "WAIT_SELLER_AGREE"}
+    if others.get("status") == "TRADE_CLOSED_BY_TAOBAO":
+        trade["payment"] = "38.25"
+    (found,) = said(trade)
+    assert isinstance(found, AskedBack if is_all else Order)
 
 
 @pytest.mark.parametrize("status", ["TRADE_CLOSED_BY_TAOBAO", "TRADE_CLOSED"])
@@ -329,58 +351,12 @@ def test_a_refund_knows_whether_goods_are_under_way(changes, after_shipping):
 
 
 @pytest.mark.parametrize("status", ["CLOSED", "SELLER_REFUSE_BUYER"])
-def test_a_withdrawn_refund_says_nothing(status):
-    assert said(REFUND, status=status) == []
+def test_a_withdrawn_refund_says_so(status):
+    withdrawn = RefundWithdrawn(platform_order_id="4159283746501827364", refund_id="171234567890123456")
+    assert said(REFUND, status=status, refund_fee=None) == [withdrawn]
 
 
 @pytest.mark.parametrize("amount", ["-1.00", "", None, "99999999999999.00", "1e9999999", 1.005, True])
 def test_a_refund_of_an_impossible_amount(amount):
     with pytest.raises(OrderRefused):
         said(REFUND, refund_fee=amount)
-
-
-def parcel(**changes):
-    fields = {
-        "platform_order_id": "415",
-        "parcel_id": "p1",
-        "carrier": "SF",
-        "waybill": "SF1",
-        "lines": (("7", "A", 1), ("8", "B", 1), ("7", "A", 1)),
-    }
-    return Parcel(**fields | changes)
-
-
-def test_parcels():
-    assert shipment_parameters(parcel()) == {"tid": "415", "company_code": "SF", "out_sid": "SF1"}
-    assert shipment_parameters(parcel(split=True))["sub_tid"] == "7,8"
-    assert shipment_parameters(parcel(carrier="JT", company="CN7"))["company_code"] == "CN7"
-    with pytest.raises(PlatformRefused) as refused:
-        shipment_parameters(parcel(carrier="JT"))
-    assert refused.value.cure is Cure.ASK
-
-
-def test_stock_goes_together_by_item_and_keeps_the_order_of_a_sku():
-    def order(item, sku, quantity, delta=False):
-        return StockOrder(item, sku, quantity, f"{item}{sku}{quantity}", delta)
-
-    calls = stock_calls(
-        [order("1", "a", 5), order("1", "b", 0), order("1", "a", 4), order("2", "", 9), order("1", "c", -1, True)]
-    )
-    assert calls == [
-        ("taobao.skus.quantity.update", {"num_iid": "1", "skuid_quantities": "a:5;b:0", "type": "1"}),
-        ("taobao.skus.quantity.update", {"num_iid": "1", "skuid_quantities": "a:4", "type": "1"}),
-        ("taobao.item.quantity.update", {"num_iid": "2", "quantity": "9", "type": "1"}),
-        ("taobao.skus.quantity.update", {"num_iid": "1", "skuid_quantities": "c:-1", "type": "2"}),
-    ]
-    many = stock_calls([order("1", f"s{n}", n) for n in range(45)])
-    assert [asked["skuid_quantities"].count(":") for _, asked in many] == [20, 20, 5]
-
-
-def test_wall_clocks():
-    assert wall_clock(datetime(2026, 11, 10, 16, 0, 1, tzinfo=UTC)) == "2026-11-11 00:00:01"
-    for nonsense in ("", "0001-01-01 00:00:00", "9999-12-31 23:59:59", "2026-02-30 00:00:00", None, 5):
-        assert moment_or_none(nonsense) is None
-
-
-def test_every_amount_is_yuan():
-    assert set(UNITS.values()) == {"yuan"}

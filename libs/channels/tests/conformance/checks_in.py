@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from libs.channels.channel import About, Cure, Document, Heard, ListsNewest, PlatformRefused, Window
-from libs.channels.own.inbound import Cancellation, LeftOrder, Order, Refund
+from libs.channels.own.inbound import AskedBack, Cancellation, LeftOrder, Order, Refund, RefundWithdrawn
 from libs.channels.refusals import OrderRefused
 from libs.channels.tests.conformance.check import check
 from libs.channels.tests.conformance.entries import Entry
@@ -150,7 +150,7 @@ async def a_broken_document_is_refused_by_name(stand: Stand) -> None:
 
 @check()
 async def a_wish_for_money_is_told(stand: Stand) -> None:
-    """Before shipping: its order, its amount to the fen, not after shipping; one that is withdrawn says nothing."""
+    """Before shipping: its order, its amount to the fen, not after shipping; one that is withdrawn says only that."""
     order_id = (await stand.order())["order_id"]
     asked = await stand.act(order_id, "refund", amount_fen=1234)
     subject, refund = await _refund(stand, order_id)
@@ -158,7 +158,7 @@ async def a_wish_for_money_is_told(stand: Stand) -> None:
     assert (refund.amount, refund.after_shipping) == (1234, False)
     assert refund.refund_id.endswith(asked["refund_id"])
     await stand.settle(asked["refund_id"], "closed")
-    assert await stand.heard(subject, About.REFUND) == []
+    assert await stand.heard(subject, About.REFUND) == [_withdrawn(refund)]
 
 
 @check(lambda entry: entry.channel.capabilities.takes_shipment_upload)
@@ -184,11 +184,31 @@ async def a_refund_of_one_line_names_it_and_the_line_leaves(stand: Stand) -> Non
     assert refund.line_ids == [gone.line_id]
     assert [line.line_id for line in (await stand.heard_order(order_id)).lines] == [line.line_id for line in rest]
     await stand.settle(asked["refund_id"], "closed")
-    assert await stand.heard(subject, About.REFUND) == []
+    assert await stand.heard(subject, About.REFUND) == [_withdrawn(refund)]
     assert await stand.heard_order(order_id) == whole
     asked = await stand.act(order_id, "refund", amount_fen=1234, line_id=gone.line_id)
     await stand.settle(asked["refund_id"], "succeeded")
     assert [line.line_id for line in (await stand.heard_order(order_id)).lines] == [line.line_id for line in rest]
+
+
+@check(lambda entry: entry.channel.capabilities.refunds_lines)
+async def an_order_whose_lines_are_asked_back_one_by_one_is_asked_back(stand: Stand) -> None:
+    """With the last line the document says so, and not before; its content brings nobody's line back."""
+    order_id = (await stand.order())["order_id"]
+    lines = [line.line_id for line in (await stand.heard_order(order_id)).lines]
+    for line_id in lines:
+        (found,) = await stand.heard(order_id)
+        assert not isinstance(found, AskedBack)
+        asked = await stand.act(order_id, "refund", amount_fen=1234, line_id=line_id)
+    (found,) = await stand.heard(order_id)
+    assert isinstance(found, AskedBack)
+    assert found.order.platform_order_id == order_id
+    await stand.settle(asked["refund_id"], "closed")
+    assert [line.line_id for line in (await stand.heard_order(order_id)).lines] == lines[-1:]
+
+
+def _withdrawn(refund: Refund) -> RefundWithdrawn:
+    return RefundWithdrawn(platform_order_id=refund.platform_order_id, refund_id=refund.refund_id)
 
 
 async def _refund(stand: Stand, order_id: str) -> tuple[str, Refund]:

@@ -11,6 +11,7 @@ import pytest
 
 from libs.channels import douyin, jd, meituan, pinduoduo, taobao, wechat
 from libs.channels.channel import About, Cure, Page, PlatformRefused
+from libs.channels.own.inbound import RefundWithdrawn
 from libs.channels.pinduoduo.client import LISTS
 from libs.channels.refusals import OrderRefused
 from libs.channels.tests.conformance import stand as stand_module
@@ -220,6 +221,16 @@ def ships_what_is_paid_back(patch):
     import libs.channels.douyin.mapping as mapping
 
     patch.setattr(mapping, "_asked_back", lambda detail: set())
+
+
+@careless("wechat", "a_wish_for_money_is_told")
+def passes_over_a_withdrawn_refund(patch):
+    _heard(patch, wechat, lambda said: [each for each in said if not isinstance(each, RefundWithdrawn)])
+
+
+@careless("taobao", "an_order_whose_lines_are_asked_back_one_by_one_is_asked_back")
+def takes_a_last_line_asked_back_for_an_order(patch):
+    _heard(patch, taobao, lambda said: [getattr(each, "order", each) for each in said])
 
 
 @careless("taobao", "an_unpaid_order_says_nothing")

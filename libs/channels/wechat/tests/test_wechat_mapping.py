@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from libs.channels.channel import About, Document, Parcel, StockOrder
-from libs.channels.own.inbound import Cancellation, LeftOrder, Order, Refund
+from libs.channels.own.inbound import Cancellation, LeftOrder, Order, Refund, RefundWithdrawn
 from libs.channels.refusals import OrderRefused
 from libs.channels.wechat.mapping import carrier_code, delivery, heard, shipping_entry, stock_body
 
@@ -195,8 +195,10 @@ def test_a_refund():
 
 
 @pytest.mark.parametrize("changes", [{"status": "USER_CANCELD"}, {"status": "MERCHANT_FAIL"}, {"type": "EXCHANGE"}])
-def test_an_aftersale_without_money_says_nothing(changes):
-    assert say({**AFTERSALE, **changes}, About.REFUND) == []
+def test_an_aftersale_without_money_says_that_none_is_wanted(changes):
+    (found,) = say({**AFTERSALE, **changes}, About.REFUND)
+    assert isinstance(found, RefundWithdrawn)
+    assert (found.platform_order_id, found.refund_id) == (str(AFTERSALE["order_id"]), "1934")
 
 
 @pytest.mark.parametrize(
