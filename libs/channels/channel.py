@@ -47,6 +47,7 @@ class Cure(StrEnum):
 
     RETRY = "retry"  # the same call later
     REFRESH = "refresh"  # a new access token, then the same call
+    SHORTEN = "ask for less"  # the same for a shorter time: this window holds more than its list can show
     GIVE_UP = "give up"  # nothing: this call is wrong for good
     ASK = "ask a person"  # somebody has to sign in again, lift a limit, or decide
 

@@ -172,19 +172,34 @@ class Puller:
         if window is None:
             return False
         length_s = (window.until - window.since).total_seconds()
-        step = reached.step_number + 1
-        listed = await self._take(line, About.ORDER, step, self._begun(line, window, length_s))
-        ended = self._clock()
-        if capabilities.pulls_refunds:
-            await self._take(line, About.REFUND, None, line.client.pages(About.REFUND, window))
-        counted = await line.client.count(window) if capabilities.counts_orders else None
-        closed = await self._evidence.close_pull(line, step, window, ended, len(listed), counted)
+        try:
+            closed, ended = await self._walk(line, reached.step_number + 1, window, length_s)
+        except PlatformRefused as refused:
+            if refused.cure is not Cure.SHORTEN:
+                raise
+            if length_s <= BEARABLE_LEAST_S:
+                raise PlatformRefused(
+                    Cure.ASK, refused.code, f"{refused.text}, and {length_s:.0f} s is short"
+                ) from None
+            self._halve(line, length_s)
+            structlog.get_logger().info("asks for less at once", shop_id=line.shop_id, was_s=length_s)
+            return True
         if closed:
             self._bearable_s[line.shop_id] = max(bearable_s, length_s) * BEARABLE_GROWS
         if closed and window.since <= reached.covered_until - timedelta(seconds=capabilities.pull_overlap_s):
             self._looked_back[line.shop_id] = began
         later = window.until + timedelta(seconds=self._interval_s)
         return closed and next_window(later, ended, capabilities) is not None
+
+    async def _walk(self, line: Line, step: int, window: Window, length_s: float) -> tuple[bool, datetime]:
+        """Read a window to its end and close it; returns whether it is evidence, and when its orders were read."""
+        capabilities = line.channel.capabilities
+        listed = await self._take(line, About.ORDER, step, self._begun(line, window, length_s))
+        ended = self._clock()
+        if capabilities.pulls_refunds:
+            await self._take(line, About.REFUND, None, line.client.pages(About.REFUND, window))
+        counted = await line.client.count(window) if capabilities.counts_orders else None
+        return await self._evidence.close_pull(line, step, window, ended, len(listed), counted), ended
 
     async def _begun(self, line: Line, window: Window, length_s: float) -> AsyncIterator[Page]:
         """Yield a window's pages; once one is read it was too much at once, until it closes.

@@ -220,6 +220,50 @@ async def test_a_pull_that_is_too_much_at_once_is_made_in_pieces_that_grow_again
     assert sum(length_s > 1800 for length_s in lengths_s) < 10, "most pulls close"
 
 
+class Crowded(FakeClient):
+    """A list that shows no window of more than `most_s` seconds; orders may be few and refunds many."""
+
+    def __init__(self, most_s, crowd=About.ORDER):
+        super().__init__()
+        self.most_s, self.crowd, self.lengths_s = most_s, crowd, []
+
+    async def pages(self, about, window):
+        length_s = (window.until - window.since).total_seconds()
+        if about is About.ORDER:
+            self.lengths_s.append(length_s)
+        if about is self.crowd and length_s > self.most_s:
+            raise PlatformRefused(Cure.SHORTEN, "pages", "more than 100")
+        for page in ():
+            yield page
+
+
+@pytest.mark.parametrize("crowd", About)
+async def test_a_window_that_holds_too_much_is_asked_for_in_pieces_without_a_pause(crowd):
+    client, evidence = Crowded(1800, crowd), Kept()
+    found = line(client=client, able={"pulls_orders": True, "pulls_refunds": True})
+    lines = FakeLines(found)
+    task = asyncio.create_task(Puller(lines, evidence, lambda: at(14_400), 600).run("s1"))
+    await until(lambda: evidence.covered == at(14_395))
+    await ended(task)
+    assert client.lengths_s[:2] == [14_695, 60], "between them who buys now was read"
+    pulls_s = [length_s for length_s in client.lengths_s if length_s != 60]
+    assert pulls_s[:4] == [14_695, 7_347, 3_673, 1_836]
+    assert not [said for said in evidence.said if said[0] == "trouble"], "it helps itself"
+    assert lines.asked == []
+
+
+async def test_who_can_show_not_even_a_minute_asks_a_person():
+    client, evidence = Crowded(1), Kept()
+    lines = FakeLines(line(client=client, able={"pulls_orders": True, "lists_newest": True}))
+    client.newest = partial(FakeClient().pages, About.ORDER)
+    task = asyncio.create_task(Puller(lines, evidence, lambda: at(14_400), 10).run("s1"))
+    await until(lambda: lines.asked)
+    await ended(task)
+    assert lines.asked == [("s1", "pages: more than 100, and 60 s is short")]
+    assert client.lengths_s[-1] == 60
+    assert evidence.covered == at(0), "nothing is passed over"
+
+
 async def test_a_platform_that_was_away_is_asked_for_all_of_it_at_once():
     lengths_s, away = [], [httpx.ConnectError("away"), PlatformRefused(Cure.RETRY, "HTTP 503", "")] * 4
 
