@@ -206,7 +206,10 @@ class Client(Protocol):
         ...
 
     async def day_numbers(self, day: date) -> Sequence[tuple[int, str]] | None:
-        """Return the day's order numbers and ids as far as the platform counted them; None where it does not."""
+        """Return the day's order numbers and ids; None where the platform numbers no days.
+
+        A number that was given out, but whose order the platform does not show, comes without an id if it is the last.
+        """
         ...
 
     def messages(self) -> AsyncIterator[Message]:
