@@ -47,6 +47,7 @@ class Cure(StrEnum):
 
     RETRY = "retry"  # the same call later
     REFRESH = "refresh"  # a new access token, then the same call
+    SHORTEN = "ask for less"  # the same for a shorter time: this window holds more than its list can show
     GIVE_UP = "give up"  # nothing: this call is wrong for good
     ASK = "ask a person"  # somebody has to sign in again, lift a limit, or decide
 
@@ -205,7 +206,10 @@ class Client(Protocol):
         ...
 
     async def day_numbers(self, day: date) -> Sequence[tuple[int, str]] | None:
-        """Return the day's order numbers and ids as far as the platform counted them; None where it does not."""
+        """Return the day's order numbers and ids; None where the platform numbers no days.
+
+        A number that was given out, but whose order the platform does not show, comes without an id if it is the last.
+        """
         ...
 
     def messages(self) -> AsyncIterator[Message]:

@@ -24,7 +24,7 @@ async def from_last_to_first(ask: Ask, page_limit_rows: int) -> AsyncIterator[li
         rows, before = await ask(0)
         last = -(-before // page_limit_rows) - 1
         if last >= WINDOW_LIMIT_PAGES:
-            raise PlatformRefused(Cure.GIVE_UP, "window", f"holds {before} rows: ask for a shorter one")
+            raise PlatformRefused(Cure.SHORTEN, "window", f"holds {before} rows: ask for a shorter one")
         after = before
         for place in range(last, -1, -1):
             if last > 0:

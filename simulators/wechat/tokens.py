@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from simulators.market import Market
 
 LIFE_S = 7200
+RENEWED_BEFORE_S = 300
 RULES = TokenRules(LIFE_S, LIFE_S, old_lives_s=300)
 GRANT_TYPE = "client_credential"
 
@@ -42,14 +43,18 @@ def fetch(market: "Market", given: dict[str, Any]) -> dict[str, Any]:
 
 
 def fetch_stable(market: "Market", given: dict[str, Any]) -> dict[str, Any]:
-    """POST /cgi-bin/stable_token: the same token until it ends or is forced; apart from the other kind."""
+    """POST /cgi-bin/stable_token: the same token until five minutes before its end, or forced; apart from the others.
+
+    The one before lives on to its end, unless another was forced.
+    """
     shop = _known(market, given)
     _count(market, shop)
     now = market.now()
     known = _stable.setdefault(market, {})
     before = known.get(shop.shop_id)
     forced = given.get("force_refresh") is True
-    if before is None or forced or now >= before.until or before.token not in shop.grant.old:
+    renewed = timedelta(seconds=RENEWED_BEFORE_S)
+    if before is None or forced or now >= before.until - renewed or before.token not in shop.grant.old:
         if before is not None and forced:
             shop.grant.old[before.token] = now
         before = known[shop.shop_id] = _Stable(market.secret(), now + timedelta(seconds=LIFE_S))

@@ -136,7 +136,7 @@ class JdClient:
         number, seen_last = max(-(-total // size), 1), False
         for _ in range(2 * PAGES_LIMIT):
             if number > PAGES_LIMIT:
-                raise PlatformRefused(Cure.GIVE_UP, "pages", f"more than {PAGES_LIMIT} pages: ask for a shorter window")
+                raise PlatformRefused(Cure.SHORTEN, "pages", f"more than {PAGES_LIMIT} pages: ask for a shorter window")
             _, found = await self._list(listed, window, number, size)
             yield found
             # A full last page may have another behind it, of rows that came since the count.
@@ -234,7 +234,7 @@ class JdClient:
                 yield supplier_order(head, await self._supplier_lines(head.get("order_id")))
             if len(heads) < SUPPLIER_PAGE_ORDERS:
                 return
-        raise PlatformRefused(Cure.GIVE_UP, "pages", f"more than {PAGES_LIMIT} pages: ask for a shorter window")
+        raise PlatformRefused(Cure.SHORTEN, "pages", f"more than {PAGES_LIMIT} pages: ask for a shorter window")
 
     async def acknowledge(
         self, order: SupplierOrder, promised: Sequence[Promised], delivery_at: datetime | None = None

@@ -27,6 +27,7 @@ from libs.channels.wire import Carried, decode, shown, signed_call
 GATEWAY = "https://waimaiopen.meituan.com"
 CHINA = timezone(timedelta(hours=8))
 DAY_NUMBERS_LIMIT = 5000
+NUMBERS_AFTER_MISS_LIMIT = 10
 SPAN_NUMBERS = 50
 REMEMBERED_DAYS_LIMIT = 3
 WRONG_FIELD = "705"
@@ -101,26 +102,31 @@ class MeituanClient:
     async def day_numbers(self, day: date) -> Sequence[tuple[int, str]]:
         """Return the shop's running numbers of the day and their orders; what was asked once is not asked again.
 
-        Today's newest number tells where to stop; another day ends with the first number that does not exist.
+        Today's newest number tells where to stop. Nothing tells it of another day: a number that is missing may be one
+        that is not shown yet, so the day ends only where several in a row are.
         """
         known = self._numbers.setdefault(day, {})
         for old in sorted(self._numbers)[:-REMEMBERED_DAYS_LIMIT]:
             if old != day:
                 del self._numbers[old]
-        last = DAY_NUMBERS_LIMIT
-        if day == self._now().astimezone(CHINA).date():
-            last = min(await self._newest_number(), DAY_NUMBERS_LIMIT)
+        newest = await self._newest_number_of(day, known)
+        last = DAY_NUMBERS_LIMIT if newest is None else min(newest, DAY_NUMBERS_LIMIT)
         await self._ask_in_spans(day, last, known)
+        missed = 0
         for number in range(1, last + 1):
-            if number in known:
+            order_id = known.get(number) or await self._order_of(day, number)
+            if order_id is not None:
+                known[number] = order_id
+                missed = 0
                 continue
-            order_id = await self._order_of(day, number)
-            if order_id is None:
-                if last == DAY_NUMBERS_LIMIT:
-                    break
-                continue
-            known[number] = order_id
-        return sorted(known.items())
+            missed += 1
+            if newest is None and missed >= NUMBERS_AFTER_MISS_LIMIT and number > max(known, default=0):
+                break
+        else:
+            if newest is None:
+                raise PlatformRefused(Cure.GIVE_UP, "day_seq", f"more than {DAY_NUMBERS_LIMIT} orders on one day")
+        given = {newest: ""} if newest else {}
+        return sorted((given | known).items())
 
     async def messages(self) -> AsyncIterator[Message]:
         """Yield nothing: Meituan pushes over HTTP only."""
@@ -168,6 +174,16 @@ class MeituanClient:
                 stock = str(sku.get("stock"))
                 return int(stock) if stock.isdigit() else None
         return None
+
+    async def _newest_number_of(self, day: date, known: Mapping[int, str]) -> int | None:
+        """Return today's newest number; None for a day that has ended, be it by Meituan's clock, which begins anew."""
+        if not self._is_today(day):
+            return None
+        newest = await self._newest_number()
+        return newest if self._is_today(day) and newest >= max(known, default=0) else None
+
+    def _is_today(self, day: date) -> bool:
+        return day == self._now().astimezone(CHINA).date()
 
     async def _newest_number(self) -> int:
         data = _data(await self._call("GET", "order/getOrderDaySeq", {"app_poi_code": self._access.seller_id}))

@@ -27,8 +27,8 @@ SECOND = timedelta(seconds=1)
 RETRY_FIRST_S = 1.0
 RETRY_LAST_S = 30.0
 NUMBERS_TOGETHER_LIMIT = 200
-GAPS_LIMIT = 20
-DAYS_LIMIT = 7
+DAY_GAPS_LIMIT = 20
+ENDED_DAYS_TOGETHER_LIMIT = 6
 # A day's last numbers may be given out a little after midnight.
 DAY_ENDS_LATE = timedelta(hours=1)
 CHINA = timezone(timedelta(hours=8))
@@ -36,12 +36,16 @@ CHINA = timezone(timedelta(hours=8))
 
 @dataclass(frozen=True, slots=True)
 class Reached:
-    """How far a shop was pulled: the end of its last window, the number of its last piece of evidence, its days."""
+    """How far a shop was pulled: the end of its last window, the number of its last piece of evidence, its days.
+
+    `days_with_gaps` are those of which numbers were missing when they were last read.
+    """
 
     covered_until: datetime
     step_number: int
     days: Mapping[str, int]
     days_since: datetime
+    days_with_gaps: frozenset[str] = frozenset()
 
 
 class Evidence(Protocol):
@@ -68,7 +72,10 @@ class Evidence(Protocol):
     async def close_days(
         self, line: Line, step: int, until: datetime, ended: datetime, counted: Mapping[str, int], gaps: Sequence[str]
     ) -> bool:
-        """Close a reading of day numbers; False when numbers are missing."""
+        """Close a reading of all day numbers up to `until`; False when numbers are missing.
+
+        A gap is "2026-11-11 #3", or the day alone when none of its numbers could be had.
+        """
         ...
 
     async def trouble(self, line: Line, why: str) -> None:
@@ -99,10 +106,15 @@ def next_window(
 
 
 def days_between(since: datetime, now: datetime) -> list[date]:
-    """Return the days in China whose numbers may have grown since then, at most a week of them."""
+    """Return the days in China whose numbers may have grown since then, up to today."""
     last = now.astimezone(CHINA).date()
-    first = max((since - DAY_ENDS_LATE).astimezone(CHINA).date(), last - timedelta(days=DAYS_LIMIT - 1))
+    first = min((since - DAY_ENDS_LATE).astimezone(CHINA).date(), last)
     return [first + timedelta(days=place) for place in range((last - first).days + 1)]
+
+
+def begin_of(day: date) -> datetime:
+    """Return when a day begins in China."""
+    return datetime(day.year, day.month, day.day, tzinfo=CHINA)
 
 
 def counted_to(numbers: Sequence[int]) -> int:
@@ -125,6 +137,7 @@ class Puller:
         self._looked_back: dict[str, datetime] = {}
         self._bearable_s: dict[str, float] = {}
         self._without_newest: set[str] = set()
+        self._days_read: dict[str, set[date]] = {}
 
     async def run(self, shop_id: str) -> None:
         """Pull a shop until cancelled or until it is gone or paused; failures are waited out and shown."""
@@ -172,19 +185,34 @@ class Puller:
         if window is None:
             return False
         length_s = (window.until - window.since).total_seconds()
-        step = reached.step_number + 1
-        listed = await self._take(line, About.ORDER, step, self._begun(line, window, length_s))
-        ended = self._clock()
-        if capabilities.pulls_refunds:
-            await self._take(line, About.REFUND, None, line.client.pages(About.REFUND, window))
-        counted = await line.client.count(window) if capabilities.counts_orders else None
-        closed = await self._evidence.close_pull(line, step, window, ended, len(listed), counted)
+        try:
+            closed, ended = await self._walk(line, reached.step_number + 1, window, length_s)
+        except PlatformRefused as refused:
+            if refused.cure is not Cure.SHORTEN:
+                raise
+            if length_s <= BEARABLE_LEAST_S:
+                raise PlatformRefused(
+                    Cure.ASK, refused.code, f"{refused.text}, and {length_s:.0f} s is short"
+                ) from None
+            self._halve(line, length_s)
+            structlog.get_logger().info("asks for less at once", shop_id=line.shop_id, was_s=length_s)
+            return True
         if closed:
             self._bearable_s[line.shop_id] = max(bearable_s, length_s) * BEARABLE_GROWS
         if closed and window.since <= reached.covered_until - timedelta(seconds=capabilities.pull_overlap_s):
             self._looked_back[line.shop_id] = began
         later = window.until + timedelta(seconds=self._interval_s)
         return closed and next_window(later, ended, capabilities) is not None
+
+    async def _walk(self, line: Line, step: int, window: Window, length_s: float) -> tuple[bool, datetime]:
+        """Read a window to its end and close it; returns whether it is evidence, and when its orders were read."""
+        capabilities = line.channel.capabilities
+        listed = await self._take(line, About.ORDER, step, self._begun(line, window, length_s))
+        ended = self._clock()
+        if capabilities.pulls_refunds:
+            await self._take(line, About.REFUND, None, line.client.pages(About.REFUND, window))
+        counted = await line.client.count(window) if capabilities.counts_orders else None
+        return await self._evidence.close_pull(line, step, window, ended, len(listed), counted), ended
 
     async def _begun(self, line: Line, window: Window, length_s: float) -> AsyncIterator[Page]:
         """Yield a window's pages; once one is read it was too much at once, until it closes.
@@ -251,23 +279,57 @@ class Puller:
         return whole_s if far else min(whole_s, SHORT_OVERLAP_S)
 
     async def _number(self, line: Line) -> None:
+        """Read the numbers of all days that T has not passed, some at a time, each time as far as that proves.
+
+        A day that was read without a gap after it had ended is not read again. Who buys now does not wait: today is
+        read with every piece.
+        """
+        reached = await self._evidence.reached(line)
+        asked_at = self._clock()
+        *ended, today = days_between(reached.days_since, asked_at)
+        read = self._days_read.setdefault(line.shop_id, set())
+        read.intersection_update(day for day in ended if day.isoformat() not in reached.days_with_gaps)
+        left = [day for day in ended if day not in read]
+        for place in range(0, max(len(left), 1), ENDED_DAYS_TOGETHER_LIMIT):
+            days = left[place : place + ENDED_DAYS_TOGETHER_LIMIT]
+            following = left[place + ENDED_DAYS_TOGETHER_LIMIT :]
+            late = timedelta(seconds=line.channel.capabilities.pull_lag_s + SKEW_S)
+            until = begin_of(following[0]) if following else asked_at - late
+            read.update(await self._number_days(line, [*days, today], until, asked_at))
+
+    async def _number_days(
+        self, line: Line, days: Sequence[date], until: datetime, asked_at: datetime
+    ) -> Sequence[date]:
+        """Read days, the last of them today, and close them; returns those that will not grow any more."""
         reached = await self._evidence.reached(line)
         step = reached.step_number + 1
-        asked_at = self._clock()
         counted: dict[str, int] = {}
         gaps: list[str] = []
-        for day in days_between(reached.days_since, asked_at):
-            listed = await line.client.day_numbers(day)
+        whole: list[date] = []
+        for day in days:
+            try:
+                listed = await line.client.day_numbers(day)
+            except PlatformRefused as refused:
+                if refused.cure is not Cure.GIVE_UP or day == days[-1]:
+                    raise
+                # Perhaps it was too long ago to be told of: the other days are read all the same, and T waits.
+                why = plain(str(refused))
+                structlog.get_logger().warning("a day cannot be read", shop_id=line.shop_id, day=str(day), why=why)
+                gaps.append(day.isoformat())
+                continue
             if listed is None:
                 continue
             known = reached.days.get(day.isoformat(), 0)
-            fresh = sorted((number, subject_id) for number, subject_id in listed if number > known)
+            fresh = sorted((number, subject_id) for number, subject_id in listed if number > known and subject_id)
             for place in range(0, len(fresh), NUMBERS_TOGETHER_LIMIT):
                 ids = [subject_id for _, subject_id in fresh[place : place + NUMBERS_TOGETHER_LIMIT]]
                 await self._evidence.numbers(line, step, ids, asked_at)
             present = {number for number, _ in fresh} | set(range(1, known + 1))
             counted[day.isoformat()] = counted_to(sorted(present))
-            highest = max(present, default=0)
-            gaps += [f"{day.isoformat()} #{n}" for n in range(known + 1, highest + 1) if n not in present][:GAPS_LIMIT]
-        until = asked_at - timedelta(seconds=line.channel.capabilities.pull_lag_s + SKEW_S)
-        await self._evidence.close_days(line, step, until, self._clock(), counted, gaps[:GAPS_LIMIT])
+            highest = max((number for number, _ in listed), default=0)
+            missing = [number for number in range(known + 1, highest + 1) if number not in present]
+            gaps += [f"{day.isoformat()} #{number}" for number in missing[:DAY_GAPS_LIMIT]]
+            if not missing and begin_of(day + timedelta(days=1)) + DAY_ENDS_LATE <= asked_at:
+                whole.append(day)
+        await self._evidence.close_days(line, step, until, self._clock(), counted, gaps)
+        return whole

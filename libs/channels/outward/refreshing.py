@@ -21,6 +21,7 @@ KEEP_RETRY_S = 1.0
 AHEAD_LEAST = timedelta(minutes=1)
 AHEAD_MOST = timedelta(days=1)
 AHEAD_PARTS = 5
+SAME_END_WITHIN = timedelta(minutes=1)  # the end is told as a rest, in seconds
 NOT_SIGNED_IN = "nobody has signed this shop in"
 NO_REFRESH = "the token ends and the platform gave none to refresh it with: sign in again"
 CANNOT = "the token cannot be refreshed: "
@@ -56,6 +57,26 @@ def needs_person(line: Line) -> str | None:
     return None if line.access.refresh_token else NO_REFRESH
 
 
+def is_same(line: Line, token: Token) -> bool:
+    """Tell whether a refresh gave what is here, unrefused and with nobody asked: then there is nothing to keep."""
+    known = line.access
+    if token.access_token != known.access_token or token.refresh_token not in ("", known.refresh_token):
+        return False
+    if line.token_refused_at is not None or line.asks is not None:
+        return False
+    if token.expires_at is None or line.token_expires_at is None:
+        return False
+    return abs(token.expires_at - line.token_expires_at) <= SAME_END_WITHIN
+
+
+@dataclass(frozen=True, slots=True)
+class _InForce:
+    """A token that the platform gave again: which version it is here, and until when nothing is asked."""
+
+    version: str
+    until: datetime
+
+
 @dataclass(frozen=True, slots=True)
 class _PutOff:
     """A refresh that failed: for which token, until when nothing is tried, and how long that is."""
@@ -83,6 +104,7 @@ class Refresher:
         self._keep_retry_s = keep_retry_s
         self._flying: dict[str, asyncio.Task[None]] = {}
         self._later: dict[str, _PutOff] = {}
+        self._in_force: dict[str, _InForce] = {}
 
     async def run(self) -> None:
         """Refresh until cancelled."""
@@ -101,6 +123,7 @@ class Refresher:
         for line in await self._lines.all():
             put_off = self._later.get(line.shop_id)
             waits = put_off is not None and put_off.version == line.version and now_s < put_off.until_s
+            waits = waits or self._is_in_force(line)
             if line.shop_id in self._flying or waits or not is_due(line, self._clock()):
                 continue
             self._flying[line.shop_id] = asyncio.create_task(self._refresh(line))
@@ -121,6 +144,10 @@ class Refresher:
                 return
             async with asyncio.timeout(REFRESH_TIMEOUT_S):
                 token = await line.client.refresh()
+            if is_same(line, token):
+                self._wait_for_another(line)
+                log.info("the token is the same as before", expires_at=str(token.expires_at))
+                return
             await self._kept(line, token)
             self._later.pop(line.shop_id, None)
             log.info("the token was refreshed", expires_at=str(token.expires_at))
@@ -149,6 +176,22 @@ class Refresher:
             else:
                 return
         await self._keep(line, token)
+
+    def _is_in_force(self, line: Line) -> bool:
+        known = self._in_force.get(line.shop_id)
+        if known is None or known.version != line.version or line.token_refused_at is not None:
+            return False
+        return self._clock() < known.until
+
+    def _wait_for_another(self, line: Line) -> None:
+        """Ask again after half the time that is left: so a few times at most, and surely once it brings another.
+
+        Platforms give the same token until it is nearly over: Douyin for all but its last hour, WeChat five minutes.
+        """
+        now = self._clock()
+        left = (line.token_expires_at or now) - now
+        self._in_force[line.shop_id] = _InForce(line.version, now + max(left / 2, timedelta(seconds=RETRY_FIRST_S)))
+        self._later.pop(line.shop_id, None)
 
     def _put_off(self, line: Line, after_s: float = 0.0) -> None:
         before = self._later.get(line.shop_id)

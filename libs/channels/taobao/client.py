@@ -131,6 +131,9 @@ class TaobaoClient:
         """
         _check(window)
         last = -(-await self._total(about, window) // PAGE_LIMIT_ORDERS)
+        too_much = PlatformRefused(Cure.SHORTEN, "pages", f"more than {PAGES_LIMIT} pages: ask for a shorter window")
+        if last > PAGES_LIMIT:
+            raise too_much
         number, seen_last = max(last, 1), False
         for _ in range(PAGES_LIMIT):
             found, more = await self._page(about, window, number)
@@ -143,9 +146,7 @@ class TaobaoClient:
             if number == 1:
                 return
             number -= 1
-        raise PlatformRefused(
-            Cure.GIVE_UP, "pages", f"a window of more than {PAGES_LIMIT} pages: ask for a shorter one"
-        )
+        raise too_much
 
     async def count(self, window: Window) -> int | None:
         """Return how many trades the platform counts as changed in the window and not changed again since."""

@@ -56,10 +56,10 @@ async def test_a_window_that_grew_is_read_again_and_not_for_ever():
     assert refused.value.cure is Cure.RETRY
 
 
-async def test_a_window_with_too_many_pages_is_our_mistake():
+async def test_a_window_with_too_many_pages_is_to_be_asked_for_in_pieces():
     with pytest.raises(PlatformRefused, match="shorter") as refused:
         await walked(Platform(range(WINDOW_LIMIT_PAGES * 2 + 1)))
-    assert refused.value.cure is Cure.GIVE_UP
+    assert refused.value.cure is Cure.SHORTEN
     assert len(await walked(Platform(range(WINDOW_LIMIT_PAGES * 2)))) == WINDOW_LIMIT_PAGES * 2
 
 

@@ -86,7 +86,7 @@ class WechatClient:
             async for ids in self._lists(about, start, stop):
                 left -= 1
                 if left < 0:
-                    raise PlatformRefused(Cure.RETRY, "pages", f"more than {PAGES_LIMIT} pages: ask for less at once")
+                    raise PlatformRefused(Cure.SHORTEN, "pages", f"more than {PAGES_LIMIT} pages: ask for less at once")
                 yield Page(tuple((each, span_end) for each in ids), bounds=True)
 
     async def document(self, about: About, subject_id: str) -> Document:
@@ -179,7 +179,7 @@ class WechatClient:
             if not following or following == body.get("next_key"):
                 raise PlatformRefused(Cure.RETRY, "next_key", "the list goes on and says not where")
             body["next_key"] = following
-        raise PlatformRefused(Cure.RETRY, "pages", f"more than {PAGES_LIMIT} pages: ask for less at once")
+        raise PlatformRefused(Cure.SHORTEN, "pages", f"more than {PAGES_LIMIT} pages: ask for less at once")
 
     async def _has(self, parcel: Parcel) -> bool:
         """Tell whether the order already carries this waybill."""

@@ -35,6 +35,7 @@ from services.ingestion.domain import (
     NoteTrouble,
     TakeDocument,
     TakeHints,
+    days_with_gaps,
 )
 from services.ingestion.settings import Settings
 
@@ -80,7 +81,8 @@ class Incoming:
         if progress is None:
             raise NotTaken("the shop has no watermark")
         since = progress.complete_until or progress.since
-        return Reached(progress.covered_until, progress.step_number, progress.days, since)
+        holed = days_with_gaps(progress.gaps)
+        return Reached(progress.covered_until, progress.step_number, progress.days, since, holed)
 
     async def page(self, line: Line, about: About, step: int | None, page: Page, asked_at: datetime) -> None:
         """Take in a page of a pull; what is known already, as windows overlap, is not read and sealed again."""

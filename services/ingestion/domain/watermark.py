@@ -5,7 +5,7 @@ An order that it does not list changed again between the two, so it is listed by
 unless it changed once more while that one was walked. `HIDDEN_CHANGES` such hops are waited for before a time counts.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import ClassVar, Literal
 
@@ -18,6 +18,7 @@ HIDDEN_CHANGES = 2
 STEPS_LIMIT = 64
 OPEN_LIMIT = 64
 GAPS_SHOWN_LIMIT = 20
+GAPS_KEPT_LIMIT = 200
 DAYS_KEPT_LIMIT = 3
 LEAST_WINDOW_S = 1.0
 NEVER = 2**62
@@ -66,7 +67,10 @@ class ClosePull(ShopCommand, frozen=True, kw_only=True):
 
 
 class CloseDays(ShopCommand, frozen=True, kw_only=True):
-    """The platform's day numbers were read: how far each day is counted, and which numbers it does not show."""
+    """The platform's day numbers were read: how far each day is counted, and which numbers it does not show.
+
+    A gap is "2026-11-11 #3", or the day alone when none of its numbers could be had.
+    """
 
     number: int
     until: datetime
@@ -184,21 +188,36 @@ def close_pull(command: ClosePull, state: State, now: datetime) -> list[Output]:
 
 
 def close_days(command: CloseDays, state: State, now: datetime) -> list[Output]:
-    """Take day numbers as evidence when none is missing among them."""
+    """Take day numbers as evidence when none is missing among them, nor among those that were missed before.
+
+    Nothing tells where an ended day stops, so a reading may stop at a hole: only a number that is counted fills it.
+    """
     progress = state.get(Progress, command.shop_id)
     if progress is None:
         return [problem(404, "no such shop on a platform", field="shop_id")]
     if command.number != progress.step_number + 1:
         return [problem(409, "another pull came first", step_number=progress.step_number)]
-    kept = sorted({**progress.days, **command.counted}.items())[-DAYS_KEPT_LIMIT:]
-    progress.days = dict(kept)
-    progress.gaps = command.gaps[:GAPS_SHOWN_LIMIT]
-    if command.gaps:
-        _trouble(progress, f"the platform's day numbers leave out {len(command.gaps)}", now)
+    still = [gap for gap in progress.gaps if gap not in command.gaps and _is_open(gap, command.counted)]
+    progress.gaps = [*still, *command.gaps][:GAPS_KEPT_LIMIT]
+    days = {**progress.days, **command.counted}
+    kept = days_with_gaps(progress.gaps).union(sorted(days)[-DAYS_KEPT_LIMIT:])
+    progress.days = {day: days[day] for day in sorted(days) if day in kept}
+    if progress.gaps:
+        _trouble(progress, f"the platform's day numbers leave out {len(progress.gaps)}", now)
     else:
         _step(progress, Step(number=command.number, kind=DAYS, until=command.until, ended=command.ended), now)
     state.put(progress)
-    return [Reply(body={"closed": not command.gaps})]
+    return [Reply(body={"closed": not progress.gaps})]
+
+
+def days_with_gaps(gaps: Iterable[str]) -> frozenset[str]:
+    """Return the days of which numbers are missing."""
+    return frozenset(gap.partition(" #")[0] for gap in gaps)
+
+
+def _is_open(gap: str, counted: Mapping[str, int]) -> bool:
+    day, _, number = gap.partition(" #")
+    return day not in counted or counted[day] < int(number or 0)
 
 
 def note_trouble(command: NoteTrouble, state: State, now: datetime) -> list[Output]:
@@ -267,7 +286,7 @@ def waits_for(progress: Progress, standing: Standing, now: datetime) -> str:
         number = sum(progress.open.values())
         return f"waits for {number} documents that the platform told of"
     if progress.gaps:
-        return f"waits for the day numbers {', '.join(progress.gaps)}"
+        return f"waits for the day numbers {', '.join(progress.gaps[:GAPS_SHOWN_LIMIT])}"
     late_s = standing.lists_late_s
     first_at = progress.covered_until + timedelta(seconds=late_s + LEAST_WINDOW_S)
     if late_s and progress.step_number == 0 and now < first_at:

@@ -114,6 +114,34 @@ def test_day_numbers_with_a_gap_are_no_evidence():
     assert (found.complete_until, found.days, found.gaps) == (at(10), {"2026-11-11": 6}, [])
 
 
+@pytest.mark.parametrize(
+    ("gap", "stops", "fills"),
+    [
+        ("2026-11-11 #5", {"2026-11-11": 4}, {"2026-11-11": 5}),
+        ("2026-11-11 #5", {"2026-11-12": 9}, {"2026-11-11": 6}),
+        ("2026-11-11", {"2026-11-12": 9}, {"2026-11-11": 0}),
+    ],
+)
+def test_a_day_with_a_known_hole_does_not_close_by_stopping_at_it(gap, stops, fills):
+    bench = connected(evidence=[DAYS])
+    asked = {"shop_id": SHOP, "number": 1, "until": at(10), "ended": at(11)}
+    bench.handle(CloseDays(**asked, counted={}, gaps=[gap]), at(11))
+    assert bench.handle(CloseDays(**asked, counted=stops, gaps=[]), at(11))[-1].body == {"closed": False}
+    found = bench.row(Progress, SHOP)
+    assert (found.complete_until, found.gaps) == (NOW, [gap])
+    assert bench.handle(CloseDays(**asked, counted=fills, gaps=[]), at(11))[-1].body == {"closed": True}
+    found = bench.row(Progress, SHOP)
+    assert (found.complete_until, found.gaps, found.trouble) == (at(10), [], None)
+
+
+def test_how_far_a_day_with_a_gap_is_counted_is_kept_however_old_it_is():
+    bench = connected(evidence=[DAYS])
+    counted = {f"2026-11-{day:02}": day for day in range(1, 12)}
+    close = CloseDays(shop_id=SHOP, number=1, until=at(10), ended=at(11), counted=counted, gaps=["2026-11-02 #4"])
+    bench.handle(close, at(11))
+    assert bench.row(Progress, SHOP).days == {"2026-11-02": 2, "2026-11-09": 9, "2026-11-10": 10, "2026-11-11": 11}
+
+
 STANDING = Standing(paused=False, asks=None, token_expires_at=None, parked=0)
 
 

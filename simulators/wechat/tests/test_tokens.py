@@ -41,8 +41,14 @@ async def test_stable_tokens_stay_and_disturb_nobody(world):
     forced = (await world.stable(force_refresh=True))["access_token"]
     assert await world.refused(LIST, stable, **RANGE) == 40001
     await world.found(LIST, forced, **RANGE)
-    world.market.clock.advance(7200)
-    assert (await world.stable())["access_token"] != forced
+    world.market.clock.advance(7200 - 301)
+    assert (await world.stable())["access_token"] == forced
+    world.market.clock.advance(2)
+    last = await world.stable()
+    assert (last["access_token"] != forced, last["expires_in"]) == (True, 7200)
+    await world.found(LIST, forced, **RANGE)
+    world.market.clock.advance(300)
+    assert await world.refused(LIST, forced, **RANGE) == 40001
 
 
 async def test_wrong_credentials_are_named(world):

@@ -85,11 +85,11 @@ async def test_an_empty_window_the_count_and_no_day_numbers():
 
 
 @pytest.mark.parametrize("total", [10_001, 10**12])
-async def test_a_window_with_too_many_pages_is_given_up(total):
+async def test_a_window_with_too_many_pages_is_to_be_asked_for_in_pieces(total):
     jd, gateway = speaking({SEARCH: orders_of([], total)})
     with pytest.raises(PlatformRefused) as caught:
         await walked(jd)
-    assert caught.value.cure is Cure.GIVE_UP
+    assert caught.value.cure is Cure.SHORTEN
     assert len(gateway.asked) == 1
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from libs.channels.channel import About, Access, Cure, Parcel, PlatformRefused, StockOrder, Window
 from libs.channels.meituan import CHANNEL
+from libs.channels.meituan.client import NUMBERS_AFTER_MISS_LIMIT
 from libs.channels.meituan.signing import fits
 
 NOW = datetime(2026, 11, 11, 4, tzinfo=UTC)
@@ -89,14 +90,46 @@ async def test_day_numbers_of_today_are_asked_once():
     assert len(platform.asked) == before + 1
 
 
-async def test_day_numbers_of_another_day_end_with_the_first_that_is_missing():
+def numbering(*shown, newest=0):
+    """Answers of a shop that shows these numbers of any day."""
+
     def order_of(params):
         number = int(params["day_seq"])
-        return {"data": {"order_id": 100 + number}} if number <= 4 else error(806)
+        return {"data": {"order_id": 100 + number}} if number in shown else error(806)
 
-    caller, platform = client({"order/getOrderIdByDaySeq": order_of})
-    assert [number for number, _ in await caller.day_numbers(date(2026, 11, 10))] == [1, 2, 3, 4]
+    return {"order/getOrderIdByDaySeq": order_of, "order/getOrderDaySeq": {"data": {"day_seq": newest}}}
+
+
+@pytest.mark.parametrize("shown", [(), (1, 2, 3, 4), (1, 2, 4), (1, 2, 2 + NUMBERS_AFTER_MISS_LIMIT)])
+async def test_another_day_goes_on_behind_a_number_that_is_missing(shown):
+    caller, platform = client(numbering(*shown))
+    assert [number for number, _ in await caller.day_numbers(date(2026, 11, 10))] == list(shown)
+    singles = [params["day_seq"] for _, path, params in platform.asked if path == "order/getOrderIdByDaySeq"]
+    assert int(singles[-1]) == max(shown, default=0) + NUMBERS_AFTER_MISS_LIMIT
     assert "order/getOrderDaySeq" not in {path for _, path, _ in platform.asked}
+
+
+async def test_another_day_without_end_is_given_up(monkeypatch):
+    monkeypatch.setattr("libs.channels.meituan.client.DAY_NUMBERS_LIMIT", 5)
+    caller, _ = client(numbering(1, 2, 3, 4, 5, 6))
+    with pytest.raises(PlatformRefused, match="more than 5") as caught:
+        await caller.day_numbers(date(2026, 11, 10))
+    assert caught.value.cure is Cure.GIVE_UP
+
+
+async def test_a_number_that_was_given_out_is_told_though_its_order_is_not_shown():
+    caller, _ = client(numbering(1, 2, newest=4))
+    assert await caller.day_numbers(date(2026, 11, 11)) == [(1, "101"), (2, "102"), (4, "")]
+    caller, _ = client(numbering())
+    assert await caller.day_numbers(date(2026, 11, 11)) == []
+
+
+async def test_a_day_that_ended_on_meituans_clock_first_is_read_on():
+    answers = numbering(1, 2, 3, newest=2)
+    caller, _ = client(answers)
+    assert await caller.day_numbers(date(2026, 11, 11)) == [(1, "101"), (2, "102")]
+    answers["order/getOrderDaySeq"] = {"data": {"day_seq": 0}}
+    assert await caller.day_numbers(date(2026, 11, 11)) == [(1, "101"), (2, "102"), (3, "103")]
 
 
 async def test_day_numbers_come_in_spans_where_the_shop_may():

@@ -1,6 +1,7 @@
 """Calls out: paced, answered by what helps, repeated where that helps, and one shop's trouble stays its own."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -8,7 +9,7 @@ from libs.channels.channel import About, Cure, Document, Hint, Message, Platform
 from libs.channels.outward.fetching import Fetcher
 from libs.channels.outward.lines import WORDS_LIMIT_CHARACTERS, plain
 from libs.channels.outward.listening import listen
-from libs.channels.outward.refreshing import NOT_SIGNED_IN, Refresher, is_due
+from libs.channels.outward.refreshing import NOT_SIGNED_IN, Refresher, is_due, is_same
 from libs.channels.outward.tending import tend
 from libs.channels.outward.tests.doubles import NOW, FakeClient, FakeLines, at, ended, line
 from libs.channels.pacing import Bucket
@@ -151,6 +152,79 @@ async def test_one_refresh_at_a_time_and_what_it_gave_is_kept():
     gate.set()
     await refresher.settled()
     assert (kept, client.calls) == ([("s1", "newer")], [("refresh",)])
+
+
+class Renewing(FakeClient):
+    """A platform that gives the same token, and its end by the second, until so long before that end."""
+
+    def __init__(self, clock, ends_s, renews_s):
+        super().__init__()
+        self.clock, self.ends_s, self.renews_s = clock, ends_s, renews_s
+
+    async def refresh(self):
+        self.calls.append(self.clock[0])
+        renewed = self.ends_s - self.clock[0] <= self.renews_s
+        return Token("newer", at(self.ends_s + 604_800)) if renewed else Token("old", at(self.ends_s + 0.7), "r")
+
+
+@pytest.mark.parametrize(
+    ("lives_s", "ahead_s", "renews_s"), [(604_800, 86_400, 3600), (7200, 1440, 300)], ids=["douyin", "wechat"]
+)
+async def test_a_token_that_is_given_again_is_asked_for_a_few_times_and_not_kept(lives_s, ahead_s, renews_s):
+    clock, kept = [0], []
+    client = Renewing(clock, ahead_s, renews_s)
+
+    async def keep(line, token):
+        kept.append((token.access_token, clock[0]))
+        lines.lines["s1"] = replace(line, version="2", token_expires_at=token.expires_at)
+
+    able = {"token_lives_s": lives_s}
+    lines = FakeLines(line(client=client, able=able, version="1", token_expires_at=at(ahead_s)))
+    refresher = Refresher(lines, keep, lambda: at(clock[0]))
+    for clock[0] in range(0, ahead_s, 60):
+        await refresher.round()
+        await refresher.settled()
+    [(token, kept_s)] = kept
+    assert token == "newer"
+    assert renews_s / 3 <= ahead_s - kept_s <= renews_s, "as soon as can be, and well before the end"
+    assert len(client.calls) <= 6
+
+
+async def test_a_token_that_is_refused_is_refreshed_though_it_was_just_given_again():
+    kept = []
+    client = FakeClient(refresh=[Token("old", at(9000)), Token("forced", at(9000))])
+
+    async def keep(line, token):
+        kept.append(token.access_token)
+
+    lines = FakeLines(line(client=client, able=LIVES, token_expires_at=at(9000)))
+    refresher = Refresher(lines, keep, lambda: NOW)
+    for _ in range(2):
+        await refresher.round()
+        await refresher.settled()
+    assert (kept, client.calls) == ([], [("refresh",)])
+    lines.lines["s1"] = replace(lines.lines["s1"], token_refused_at=NOW)
+    await refresher.round()
+    await refresher.settled()
+    assert kept == ["forced"]
+
+
+@pytest.mark.parametrize(
+    ("token", "more", "same"),
+    [
+        (Token("old", at(9000)), {}, True),
+        (Token("old", at(9001), "r"), {}, True),
+        (Token("newer", at(9000)), {}, False),
+        (Token("old", at(9000), "another"), {}, False),
+        (Token("old", at(90_000)), {}, False),
+        (Token("old"), {}, False),
+        (Token("old", at(9000)), {"token_expires_at": None}, False),
+        (Token("old", at(9000)), {"token_refused_at": NOW}, False),
+        (Token("old", at(9000)), {"asks": "sign in again"}, False),
+    ],
+)
+def test_what_is_the_same_token(token, more, same):
+    assert is_same(line(**{"token_expires_at": at(9000)} | more), token) is same
 
 
 @pytest.mark.parametrize(

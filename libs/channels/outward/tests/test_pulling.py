@@ -38,7 +38,8 @@ def test_days_are_those_of_china_and_yesterday_counts_for_an_hour():
         date(2026, 11, 11),
         date(2026, 11, 12),
     ]
-    assert len(days_between(at(-90 * 86400), NOW)) == 7
+    assert len(days_between(at(-90 * 86400), NOW)) == 91, "none is left out, however long ago"
+    assert days_between(at(2 * 86400), NOW) == [date(2026, 11, 11)], "a clock may be behind"
     assert [counted_to(numbers) for numbers in ([], [1, 2], [2], [1, 2, 4])] == [0, 2, 0, 2]
 
 
@@ -48,9 +49,10 @@ class Kept:
     def __init__(self):
         self.covered, self.number, self.days, self.said = at(0), 0, {}, []
         self.refuse = 0
+        self.since, self.gaps, self.closed = at(0), frozenset(), []
 
     async def reached(self, line):
-        return Reached(self.covered, self.number, self.days, at(0))
+        return Reached(self.covered, self.number, self.days, self.since, self.gaps)
 
     async def page(self, line, about, step, page, asked_at):
         self.said.append(("page", about.value, step, [each for each, _ in page.subjects]))
@@ -68,7 +70,9 @@ class Kept:
 
     async def close_days(self, line, step, until, ended, counted, gaps):
         self.said.append(("days", step, dict(counted), list(gaps)))
-        return True
+        self.closed.append((until, sorted(counted), list(gaps)))
+        self.gaps |= {gap.partition(" #")[0] for gap in gaps}
+        return not gaps
 
     async def trouble(self, line, why):
         self.said.append(("trouble", why))
@@ -156,6 +160,76 @@ async def test_day_numbers_ask_for_what_is_new_and_name_the_gaps():
     ]
 
 
+async def test_a_number_given_out_whose_order_is_not_shown_is_a_gap():
+    evidence = Kept()
+    found = line(client=FakeClient(day_numbers=[[(1, "a"), (3, "")]]), able={"numbers_days": True})
+    await Puller(FakeLines(found), evidence, lambda: at(60), 10).round(found)
+    assert evidence.said == [
+        ("numbers", 1, ["a"]),
+        ("days", 1, {"2026-11-11": 1}, ["2026-11-11 #2", "2026-11-11 #3"]),
+    ]
+
+
+class Numbered(FakeClient):
+    """Numbers one order a day; `away` are days that cannot be had, `holed` have an order 3 as well."""
+
+    def __init__(self, away=(), holed=()):
+        super().__init__()
+        self.away, self.holed, self.asked = away, holed, []
+
+    async def day_numbers(self, day):
+        self.asked.append(day.day)
+        if day.day in self.away:
+            raise PlatformRefused(Cure.GIVE_UP, "705", "too long ago")
+        return [(1, str(day)), *[(3, f"{day}#3")] * (day.day in self.holed)]
+
+
+async def rounds(client, evidence, count):
+    found = line(client=client, able={"numbers_days": True})
+    puller = Puller(FakeLines(found), evidence, lambda: at(60), 10)
+    asked = []
+    for _ in range(count):
+        client.asked.clear()
+        await puller.round(found)
+        asked.append(list(client.asked))
+    return asked
+
+
+async def test_after_a_long_absence_days_are_closed_in_pieces_from_the_oldest():
+    evidence = Kept()
+    evidence.since = at(-9 * 86_400)
+    asked = await rounds(Numbered(), evidence, 2)
+    assert asked[0] == [2, 3, 4, 5, 6, 7, 11, 8, 9, 10, 11], "and today with each"
+    midnight = NOW.replace(hour=16)
+    assert [until for until, _, _ in evidence.closed[:2]] == [midnight.replace(day=7), at(55)]
+    assert evidence.closed[0][1][0] == "2026-11-02"
+    assert asked[1] == [11], "what ended and is whole is read once"
+
+
+@pytest.mark.parametrize(("kind", "gap"), [("holed", "2026-11-03 #2"), ("away", "2026-11-03")])
+async def test_a_day_that_is_not_whole_is_named_and_read_again_and_the_others_are_read_on(kind, gap):
+    evidence = Kept()
+    evidence.since = at(-9 * 86_400)
+    client = Numbered(**{kind: (3,)})
+    asked = await rounds(client, evidence, 2)
+    assert set(asked[0]) == set(range(2, 12))
+    assert asked[1] == [3, 11]
+    assert [gaps for _, _, gaps in evidence.closed] == [[gap], [], [gap]]
+    client.away = client.holed = ()
+    assert (await rounds(client, evidence, 1))[0][0] == 2, "another process reads all of them"
+
+
+async def test_a_gap_of_an_earlier_process_is_looked_for_though_the_day_ends_before_it_now():
+    evidence = Kept()
+    evidence.since, evidence.gaps = at(-3 * 86_400), {"2026-11-09"}
+    assert (await rounds(Numbered(), evidence, 2))[1] == [9, 11]
+
+
+async def test_today_that_cannot_be_had_is_said_in_the_platforms_words():
+    with pytest.raises(PlatformRefused, match="too long ago"):
+        await rounds(Numbered(away=(11,)), Kept(), 1)
+
+
 async def test_a_pull_that_fails_is_shown_and_made_again():
     refused = PlatformRefused(Cure.RETRY, "HTTP 503", "away")
     client = FakeClient(pages=[refused, ValueError("not a number: 13800000000")])
@@ -218,6 +292,50 @@ async def test_a_pull_that_is_too_much_at_once_is_made_in_pieces_that_grow_again
     assert evidence.covered == at(14_395)
     assert lengths_s[:4] == [14_695, 7_347, 3_673, 1_836]
     assert sum(length_s > 1800 for length_s in lengths_s) < 10, "most pulls close"
+
+
+class Crowded(FakeClient):
+    """A list that shows no window of more than `most_s` seconds; orders may be few and refunds many."""
+
+    def __init__(self, most_s, crowd=About.ORDER):
+        super().__init__()
+        self.most_s, self.crowd, self.lengths_s = most_s, crowd, []
+
+    async def pages(self, about, window):
+        length_s = (window.until - window.since).total_seconds()
+        if about is About.ORDER:
+            self.lengths_s.append(length_s)
+        if about is self.crowd and length_s > self.most_s:
+            raise PlatformRefused(Cure.SHORTEN, "pages", "more than 100")
+        for page in ():
+            yield page
+
+
+@pytest.mark.parametrize("crowd", About)
+async def test_a_window_that_holds_too_much_is_asked_for_in_pieces_without_a_pause(crowd):
+    client, evidence = Crowded(1800, crowd), Kept()
+    found = line(client=client, able={"pulls_orders": True, "pulls_refunds": True})
+    lines = FakeLines(found)
+    task = asyncio.create_task(Puller(lines, evidence, lambda: at(14_400), 600).run("s1"))
+    await until(lambda: evidence.covered == at(14_395))
+    await ended(task)
+    assert client.lengths_s[:2] == [14_695, 60], "between them who buys now was read"
+    pulls_s = [length_s for length_s in client.lengths_s if length_s != 60]
+    assert pulls_s[:4] == [14_695, 7_347, 3_673, 1_836]
+    assert not [said for said in evidence.said if said[0] == "trouble"], "it helps itself"
+    assert lines.asked == []
+
+
+async def test_who_can_show_not_even_a_minute_asks_a_person():
+    client, evidence = Crowded(1), Kept()
+    lines = FakeLines(line(client=client, able={"pulls_orders": True, "lists_newest": True}))
+    client.newest = partial(FakeClient().pages, About.ORDER)
+    task = asyncio.create_task(Puller(lines, evidence, lambda: at(14_400), 10).run("s1"))
+    await until(lambda: lines.asked)
+    await ended(task)
+    assert lines.asked == [("s1", "pages: more than 100, and 60 s is short")]
+    assert client.lengths_s[-1] == 60
+    assert evidence.covered == at(0), "nothing is passed over"
 
 
 async def test_a_platform_that_was_away_is_asked_for_all_of_it_at_once():

@@ -93,8 +93,16 @@ async def test_pages_without_end_are_given_up(monkeypatch):
     taobao, gateway = speaking({"taobao.trades.sold.increment.get": endless})
     with pytest.raises(PlatformRefused) as caught:
         await walked(taobao)
-    assert caught.value.cure is Cure.GIVE_UP
+    assert caught.value.cure is Cure.SHORTEN
     assert len(gateway.asked) == 6
+
+
+async def test_a_window_with_too_many_pages_is_not_begun():
+    many = {"total_results": client.PAGES_LIMIT * 50 + 1, "trades": {"trade": []}}
+    taobao, gateway = speaking({"taobao.trades.sold.increment.get": many})
+    with pytest.raises(PlatformRefused) as caught:
+        await walked(taobao)
+    assert (caught.value.cure, len(gateway.asked)) == (Cure.SHORTEN, 1)
 
 
 @pytest.mark.parametrize(

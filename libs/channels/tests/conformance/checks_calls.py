@@ -1,18 +1,23 @@
 """Calls: signatures, tokens, rates, outages. Each no is told with the cure that helps."""
 
 from dataclasses import replace
+from datetime import datetime
+from typing import cast
 from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
 
-from libs.channels.channel import About, Cure
+from libs.channels.channel import About, Client, Cure, Token
+from libs.channels.outward.lines import Line, Lines
+from libs.channels.outward.refreshing import AHEAD_MOST, AHEAD_PARTS, Refresher
 from libs.channels.tests.conformance.check import check
 from libs.channels.tests.conformance.entries import Entry
 from libs.channels.tests.conformance.stand import Stand, refusal, refusal_of
 
 CALLBACK = "https://hub.example/callback?from=platform"
 STATE = "a b&c=1/+%"
+STEPS_TO_THE_END = 100
 
 
 @check()
@@ -77,6 +82,52 @@ async def a_token_that_ends_between_calls_is_refreshed(stand: Stand) -> None:
     finally:
         if before:
             await stand.own_dials(before)
+
+
+class _Renewed:
+    """A shop whose token is kept new: which it has, when each was kept, and how often the platform was asked."""
+
+    def __init__(self, stand: Stand, token: Token) -> None:
+        self.stand, self.token = stand, token
+        self.asked = 0
+        self.kept: list[datetime] = []
+        stand.renewed(token)
+
+    async def refresh(self) -> Token:
+        self.asked += 1
+        return await self.stand.client.refresh()
+
+    async def keep(self, line: Line, token: Token) -> None:
+        self.stand.renewed(token)
+        self.token = token
+        self.kept.append(self.stand.doubles.now())
+
+    async def all(self) -> list[Line]:
+        entry, access = self.stand.entry, self.stand.access
+        version, ends = str(len(self.kept)), self.token.expires_at
+        client = cast("Client", self)
+        return [Line(access.shop_id, entry.name, entry.channel, access, client, version=version, token_expires_at=ends)]
+
+
+@check(lambda entry: entry.channel.capabilities.token_lives_s is not None)
+async def a_token_that_is_given_again_is_kept_once(stand: Stand) -> None:
+    """Platforms give a token again until it is nearly over: they are asked a few times, the next is there in time."""
+    order_id = (await stand.order())["order_id"]
+    shop = _Renewed(stand, await stand.client.refresh())
+    first, ends = shop.token.access_token, shop.token.expires_at
+    assert ends is not None
+    left_s = (ends - stand.doubles.now()).total_seconds()
+    ahead_s = min(left_s / AHEAD_PARTS, AHEAD_MOST.total_seconds())
+    await stand.doubles.advance(left_s - ahead_s)
+    refresher = Refresher(cast("Lines", shop), shop.keep, stand.doubles.now)
+    for _ in range(STEPS_TO_THE_END):
+        await refresher.round()
+        await refresher.settled()
+        await stand.doubles.advance(ahead_s / STEPS_TO_THE_END)
+    assert [kept < ends for kept in shop.kept] == [True]
+    assert shop.token.access_token != first
+    assert shop.asked <= 8, "each time in half of what is left"
+    await stand.client.document(About.ORDER, order_id)
 
 
 @check()

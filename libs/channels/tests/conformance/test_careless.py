@@ -93,6 +93,13 @@ def gives_up_on_a_dead_token(patch):
     patch.setattr(cures, "CURES_BY_CODE", {**cures.CURES_BY_CODE, "10019": Cure.GIVE_UP})
 
 
+@careless("douyin", "a_token_that_is_given_again_is_kept_once")
+def takes_the_same_token_for_another(patch):
+    import libs.channels.outward.refreshing as refreshing
+
+    patch.setattr(refreshing, "is_same", lambda line, token: False)
+
+
 @careless("wechat", "a_pull_goes_on_after_a_token_ended_in_it")
 def takes_a_failed_list_for_an_empty_one(patch):
     honest = client_of(wechat)._ask
