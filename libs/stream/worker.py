@@ -393,7 +393,7 @@ class Worker:
 
 
 def _put_behind(inputs: Sequence[Input], keys: Collection[str]) -> None:
-    """Set aside the messages of keys of which an earlier one waits for an operator."""
+    """Set aside the messages that must wait for an earlier one of their key, which waits for an operator."""
     for item in inputs if keys else ():
-        if item.key in keys and item.record is not None and item.message is not None and not item.park:
+        if item.key in keys and item.record is not None and item.on and item.on.waits and not item.park:
             item.park, item.behind = "waits behind an earlier message of this key", True
