@@ -15,11 +15,17 @@ M = TypeVar("M", bound=Event | Command | Due | Delivered)
 
 @dataclass(frozen=True)
 class On(Generic[M]):
-    """One message type: `needs` names rows by the message alone, `then` names rows that only the first ones tell."""
+    """One message type: `needs` names rows by the message alone, `then` names rows that only the first ones tell.
+
+    `own_time`: an event is decided as of when its writer decided it, not as of when it is read here. `waits` False: it
+    does not wait behind a parked message of its key, because it does not matter when it comes.
+    """
 
     decide: Callable[[M, State, datetime], list[Output]]
     needs: Callable[[M], Needs]
     then: Callable[[M, State], Needs] | None = None
+    own_time: bool = False
+    waits: bool = True
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,13 @@
 """The manners of every HTTP edge: problem+json for refusals, one header for idempotency, texts without traps."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Annotated, Any
 
-from fastapi import FastAPI, Header, Request
+from fastapi import APIRouter, Depends, FastAPI, Header, Request
+from fastapi.dependencies.models import Dependant
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
+from fastapi.routing import APIRoute
 from pydantic import AfterValidator, Field
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from starlette.exceptions import HTTPException
@@ -151,6 +153,32 @@ def install_problem_handlers(app: FastAPI) -> None:
     app.add_exception_handler(SQLAlchemyError, on_database)
     app.add_exception_handler(OSError, on_database)
     app.add_exception_handler(Exception, on_anything)
+
+
+def refuse_unknown_parameters(routers: Sequence[APIRouter]) -> None:
+    """Let the GET routes of `routers` refuse, by its name, a query parameter that they do not take.
+
+    A list whose filter is misspelt would answer with everything. A route that reads the request itself knows best.
+    """
+    for router in routers:
+        for route in router.routes:
+            if isinstance(route, APIRoute) and route.methods == {"GET"} and not route.dependant.request_param_name:
+                route.dependencies.append(Depends(_taking(_query_names(route.dependant))))
+
+
+def _query_names(dependant: Dependant) -> frozenset[str]:
+    """Return the query parameters of a route and of what it depends on."""
+    return frozenset(each.alias for each in dependant.query_params).union(*map(_query_names, dependant.dependencies))
+
+
+def _taking(names: frozenset[str]) -> Callable[[Request], Coroutine[Any, Any, None]]:
+    async def refuse_others(request: Request) -> None:
+        unknown = next((name for name in request.query_params if name not in names), None)
+        if unknown is not None:
+            known = ", ".join(sorted(names)) or "none"
+            raise Problem(422, "unknown query parameter", detail=f"known here: {known}", field=_shown([unknown]))
+
+    return refuse_others
 
 
 def _sql_class(error: DBAPIError) -> str:

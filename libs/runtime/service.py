@@ -20,7 +20,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from libs.decide import Command, Handlers, Reply
 from libs.runtime.auth import Auth
 from libs.runtime.clock import utc_now
-from libs.runtime.http import REFUSALS, BodyLimit, Problem, install_problem_handlers, respond
+from libs.runtime.http import (
+    REFUSALS,
+    BodyLimit,
+    Problem,
+    install_problem_handlers,
+    refuse_unknown_parameters,
+    respond,
+)
 from libs.runtime.plain import PlainRoutes, plain_routes
 from libs.runtime.protocol import GuardedProtocol
 from libs.runtime.settings import ServiceSettings, sqlalchemy_url
@@ -224,18 +231,18 @@ def application(service: Service, parts: Parts) -> FastAPI:
         responses=REFUSALS,
     )
     install_problem_handlers(app)
-    routers = service.routers(parts)
+    routers = [*service.routers(parts), _parked(parts)]
+    refuse_unknown_parameters(routers)
     app.add_middleware(PlainRoutes, routes=plain_routes(routers), on_error=app.exception_handlers)
     app.add_middleware(BodyLimit, uploads=service.uploads)
     for router in routers:
         app.include_router(router)
-    app.include_router(_operations(parts))
+    app.include_router(_health(parts))
     return app
 
 
-def _operations(parts: Parts) -> APIRouter:
+def _health(parts: Parts) -> APIRouter:
     router = APIRouter(tags=["operations"])
-    sre = Depends(parts.auth.require("sre", "operator"))
 
     @router.get("/healthz", summary="The process runs")
     async def healthz() -> dict[str, str]:
@@ -257,6 +264,13 @@ def _operations(parts: Parts) -> APIRouter:
     @router.get("/metrics", summary="Prometheus metrics", response_class=Response)
     async def metrics() -> Response:
         return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+
+    return router
+
+
+def _parked(parts: Parts) -> APIRouter:
+    router = APIRouter(tags=["operations"])
+    sre = Depends(parts.auth.require("sre", "operator"))
 
     @router.get("/parked", summary="Messages that wait for an operator", dependencies=[sre])
     async def parked(limit: int = 100, after: str = "") -> dict[str, object]:

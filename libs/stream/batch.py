@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, cast
 
 import msgspec
@@ -31,6 +31,8 @@ from libs.stream.log import Headers, Outgoing, Place, Record
 from libs.stream.partition import partition_of
 
 ERROR_TEXT_LIMIT = 300
+# A record may claim any time, and not every number is one that a calendar holds: this is the year 3000.
+TIMES_END_MS = 32_503_680_000_000
 _SPEC_VERSION = (envelope.HEADER_SPEC_VERSION, envelope.SPEC_VERSION)
 _encode = msgspec.json.Encoder().encode
 
@@ -78,9 +80,17 @@ def own_input(message: Due | Delivered) -> Input:
 
 
 def put_behind(inputs: Sequence[Input], keys: Collection[str]) -> None:
-    """Set aside the messages of keys of which an earlier one waits for an operator."""
-    for item in inputs if keys else ():
-        if item.key in keys and item.record is not None and item.message is not None and not item.park:
+    """Set aside the messages that must wait for an earlier one of their key, which waits for an operator.
+
+    `keys` are those of earlier batches; what nobody could read of this one holds back what comes after it as well.
+    """
+    if not keys and not any(item.park for item in inputs):
+        return
+    unread: set[str] = set()
+    for item in inputs:
+        if item.park:
+            unread.add(item.key)
+        elif (item.key in keys or item.key in unread) and item.record is not None and item.on and item.on.waits:
             item.park, item.behind = "waits behind an earlier message of this key", True
 
 
@@ -117,6 +127,16 @@ def more_needs_of(handlers: Handlers, inputs: Sequence[Input], state: State) -> 
     return merge_needs(found)
 
 
+def time_of(item: Input, now: datetime) -> datetime:
+    """Return when an event was decided by its writer, or else parked here; `now` where neither is known."""
+    record = item.record
+    if record is not None and 0 < record.timestamp_ms < TIMES_END_MS:
+        return datetime.fromtimestamp(record.timestamp_ms / 1000, UTC)
+    if item.redriven is not None and item.redriven.parked_at is not None:
+        return item.redriven.parked_at
+    return now
+
+
 @dataclass
 class Decided:
     """The outputs of a batch, in order, each with the input it answers (if it answers one) and its cause."""
@@ -133,7 +153,7 @@ def decide(handlers: Handlers, inputs: Sequence[Input], state: State, now: datet
         if on is None:
             continue
         try:
-            outputs = on.decide(item.message, state, now)
+            outputs = on.decide(item.message, state, time_of(item, now) if on.own_time else now)
             for output in outputs:
                 if type(output) is Reply:
                     decided.replies[place] = output

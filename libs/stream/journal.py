@@ -59,6 +59,7 @@ class Parked:
     behind: bool = False
     n: int = 0
     cause: str = ""
+    parked_at: datetime | None = None
 
 
 @dataclass(frozen=True)

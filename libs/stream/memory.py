@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -245,7 +245,7 @@ class MemoryJournal:
         gone = set(changes.unparked)
         s.parked = [parked for parked in s.parked if (parked.key, parked.n) not in gone]
         base = max((parked.n for parked in s.parked), default=0)
-        s.parked += [_numbered(p, base + i) for i, p in enumerate(changes.parked, 1)]
+        s.parked += [_stored(p, base + i, changes.decided_at) for i, p in enumerate(changes.parked, 1)]
 
     async def rollback(self) -> None:
         """Nothing is open here."""
@@ -305,5 +305,5 @@ class MemoryJournal:
         """Nothing is open here."""
 
 
-def _numbered(parked: Parked, n: int) -> Parked:
-    return Parked(**{**parked.__dict__, "n": n})
+def _stored(parked: Parked, n: int, at: datetime) -> Parked:
+    return replace(parked, n=n, parked_at=at)

@@ -95,7 +95,8 @@ DELETE_PARKED = (
 )
 
 SELECT_PARKED = """
-SELECT key, n, topic, part AS partition, at_offset AS "offset", src AS source, seq, type, value, error, behind
+SELECT key, n, topic, part AS partition, at_offset AS "offset", src AS source, seq, type, value, error, behind,
+       parked_at
 FROM parked WHERE key = $1 ORDER BY n
 """
 

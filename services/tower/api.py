@@ -17,8 +17,17 @@ OrderId = Annotated[str, Path(min_length=1, max_length=300, pattern=PRINTABLE, e
 Stage = Literal[
     "received", "held", "short", "blocked", "assigned", "picking", "packed", "shipped", "cancelled", "rejected"
 ]
-Warehouse = Annotated[str | None, Query(min_length=1, max_length=64, pattern=PRINTABLE, examples=["CD"])]
-Cursor = Annotated[str | None, Query(max_length=1_200, description="`next_cursor` of the page before")]
+Warehouse = Annotated[
+    str | None,
+    Query(
+        min_length=1,
+        max_length=64,
+        pattern=PRINTABLE,
+        examples=["CD"],
+        description=f"only together with a `state` that waits: {', '.join(domain.WAITING_STAGES)}",
+    ),
+]
+Cursor = Annotated[str | None, Query(max_length=2_400, description="`next_cursor` of the page before")]
 PageSize = Annotated[int, Query(ge=1, le=store.PAGE_LIMIT_ROWS)]
 
 
@@ -37,6 +46,9 @@ def _orders(parts: Parts) -> APIRouter:
         limit: PageSize = 50,
         cursor: Cursor = None,
     ) -> dict[str, Any]:
+        if warehouse is not None and state not in domain.WAITING_STAGES:
+            named = ", ".join(domain.WAITING_STAGES)
+            raise Problem(422, "warehouse narrows one stage that waits", detail=f"state: one of {named}", field="state")
         async with parts.reads() as connection:
             try:
                 items, following = await store.orders(
@@ -55,14 +67,19 @@ def _orders(parts: Parts) -> APIRouter:
     async def order(
         order_id: OrderId,
         limit: Annotated[int, Query(ge=1, le=store.TIMELINE_LIMIT_ENTRIES)] = store.TIMELINE_LIMIT_ENTRIES,
-        after: Annotated[int, Query(ge=0, le=2**53, description="`next_after` of the page before")] = 0,
+        after: Annotated[str | None, Query(max_length=2_400, description="`next_after` of the page before")] = None,
     ) -> dict[str, Any]:
         async with parts.reads() as connection:
             view = await store.order(connection, order_id)
-            entries, following = await store.timeline(connection, order_id, limit=limit, after=after)
-        if view is None and not entries:
+            parked = await store.parked_of(connection, order_id)
+            try:
+                entries, following = await store.timeline(connection, order_id, limit=limit, after=after)
+            except store.BadCursor as error:
+                raise Problem(422, "unknown cursor", detail=str(error), field="after") from error
+        if view is None and not entries and not parked:
             raise Problem(404, "no such order", detail=f"the tower has seen no event of {order_id}")
-        return {"order": None if view is None else shown(view), "timeline": entries, "next_after": following}
+        told = {"timeline": entries, "next_after": following}
+        return {"order": None if view is None else shown(view), "parked": parked, **told}
 
     return router
 

@@ -1,4 +1,4 @@
-"""Which event is folded how: all of them write the order's own row, and the counters are settled once a batch."""
+"""Which event is folded how: as of its own time, into its order's row, the stages' counters and the timeline."""
 
 from typing import Any
 
@@ -27,14 +27,15 @@ def _parked_needs(event: MessageParked) -> Needs:
 def handlers() -> Handlers:
     """Return the fold of every event that concerns an order; of the others the tower only moves its position."""
     on: dict[type[Event] | type[Command], On[Any]] = {
-        kind: On(domain.fold_of(kind), needs=_order_needs) for kind in domain.CHANGES
+        kind: On(domain.fold_of(kind), needs=_order_needs, own_time=True) for kind in domain.CHANGES
     }
-    on.update({kind: On(domain.note_told, needs=_no_needs) for kind in domain.TOLD})
-    on[MessageParked] = On(domain.note_parked, needs=_parked_needs)
+    on.update({kind: On(domain.note_told, needs=_no_needs, own_time=True) for kind in domain.TOLD})
+    # It is about a message that nobody could read, which the tower may have had to set aside as well: it never waits.
+    on[MessageParked] = On(domain.note_parked, needs=_parked_needs, own_time=True, waits=False)
     return Handlers(
         service="tower",
         on=on,
-        settle=domain.count_stages,
+        settle=domain.name_warehouses,
         rows=(OrderView, StageCount, ParkedCount),
         entries=(domain.TimelineEntry, domain.PickLatency),
     )

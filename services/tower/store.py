@@ -1,9 +1,9 @@
-"""The tower's tables, and the reads behind its pages: none of them scans the orders."""
+"""The tower's tables, and the reads behind its pages: none of them scans the orders; a warehouse's scan one backlog."""
 
 import base64
 import binascii
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 from sqlalchemy import (
@@ -16,6 +16,7 @@ from sqlalchemy import (
     Index,
     LargeBinary,
     MetaData,
+    PrimaryKeyConstraint,
     Table,
     Text,
     cast,
@@ -23,15 +24,18 @@ from sqlalchemy import (
     literal,
     select,
     tuple_,
+    union_all,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.stream.tables import Tables
+from libs.stream.tables import parked as own_parked
 from services.tower import domain
 
 PAGE_LIMIT_ROWS = 200
 TIMELINE_LIMIT_ENTRIES = 1_000
+PARKED_LIMIT_ROWS = 100
 METADATA = MetaData()
 
 order_view = Table(
@@ -78,11 +82,13 @@ parked_count = Table(
 timeline_entry = Table(
     "timeline_entry",
     METADATA,
-    Column("order_id", Text, primary_key=True),
-    Column("entry_no", BigInteger, Identity(), primary_key=True),
+    Column("order_id", Text, nullable=False),
+    Column("entry_no", BigInteger, Identity(), nullable=False),
     Column("at", DateTime(timezone=True), nullable=False),
     Column("type", Text, nullable=False),
     Column("payload", LargeBinary, nullable=False),
+    # Entries are told in the order of what happened; those of one millisecond as they were read.
+    PrimaryKeyConstraint("order_id", "at", "entry_no"),
 )
 pick_latency = Table(
     "pick_latency",
@@ -110,24 +116,46 @@ class BadCursor(ValueError):
 
 
 class _After(msgspec.Struct, frozen=True):
-    """The key of a page's last row; `since` only where the page is of one stage."""
+    """The key of a page's last order, and the list it is of; `since` only where that is one stage's."""
 
     order_id: str
+    stage: str | None = None
+    warehouse: str | None = None
     since: datetime | None = None
 
 
-def _cursor_of(key: _After) -> str:
+class _AfterEntry(msgspec.Struct, frozen=True):
+    """The key of a page's last entry, whose order is the list it is of."""
+
+    order_id: str
+    at: datetime
+    entry_no: Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+
+
+C = TypeVar("C", _After, _AfterEntry)
+
+
+def _cursor_of(key: _After | _AfterEntry) -> str:
     return base64.urlsafe_b64encode(msgspec.json.encode(key)).decode()
 
 
-def _key_of(cursor: str, *, of_stage: bool) -> _After:
+def _key_of(cursor: str, kind: type[C]) -> C:
     try:
-        key = msgspec.json.decode(base64.b64decode(cursor.encode(), altchars=b"-_", validate=True), type=_After)
+        return msgspec.json.decode(base64.b64decode(cursor.encode(), altchars=b"-_", validate=True), type=kind)
     except (binascii.Error, msgspec.DecodeError, UnicodeError) as error:
         raise BadCursor("no such cursor") from error
-    plausible = key.since is None or (key.since.tzinfo is not None and 2000 < key.since.year < 3000)
-    if "\x00" in key.order_id or (key.since is not None) != of_stage or not plausible:
-        raise BadCursor("no such cursor, or not of this list")
+
+
+def _plausible(at: datetime) -> bool:
+    return at.tzinfo is not None and 1970 <= at.year < 3000
+
+
+def _place_after(cursor: str, stage: str | None, warehouse: str | None) -> _After:
+    """Return where a page goes on; raises BadCursor for the cursor of another list."""
+    key = _key_of(cursor, _After)
+    timed = key.since is None if stage is None else key.since is not None and _plausible(key.since)
+    if (key.stage, key.warehouse) != (stage, warehouse) or not timed or "\x00" in key.order_id:
+        raise BadCursor("the cursor is not of this list")
     return key
 
 
@@ -138,18 +166,27 @@ async def order(connection: AsyncConnection, order_id: str) -> dict[str, Any] | 
 
 
 async def timeline(
-    connection: AsyncConnection, order_id: str, *, limit: int, after: int
-) -> tuple[list[dict[str, Any]], int | None]:
-    """Return an order's entries after number `after` as the tower saw them, and the number to go on from."""
+    connection: AsyncConnection, order_id: str, *, limit: int, after: str | None = None
+) -> tuple[list[dict[str, Any]], str | None]:
+    """Return an order's entries after a cursor in the order in which they happened, and the cursor to go on from."""
     found = timeline_entry.c
     query = (
         select(found.entry_no, found.at, found.type, found.payload)
-        .where(found.order_id == order_id, found.entry_no > after)
-        .order_by(found.entry_no)
+        .where(found.order_id == order_id)
+        .order_by(found.at, found.entry_no)
         .limit(limit + 1)
     )
+    if after is not None:
+        key = _key_of(after, _AfterEntry)
+        if key.order_id != order_id or not _plausible(key.at):
+            raise BadCursor("the cursor is not of this order")
+        place = tuple_(literal(key.at, DateTime(timezone=True)), literal(key.entry_no, BigInteger))
+        query = query.where(tuple_(found.at, found.entry_no) > place)
     rows = [_entry(*row) for row in await connection.execute(query)]
-    return rows[:limit], rows[limit - 1]["entry_no"] if len(rows) > limit else None
+    if len(rows) <= limit:
+        return rows, None
+    last = rows[limit - 1]
+    return rows[:limit], _cursor_of(_AfterEntry(order_id, last["at"], last["entry_no"]))
 
 
 def _entry(entry_no: int, at: datetime, kind: str, payload: bytes) -> dict[str, Any]:
@@ -162,10 +199,13 @@ def _entry(entry_no: int, at: datetime, kind: str, payload: bytes) -> dict[str, 
 async def orders(
     connection: AsyncConnection, *, stage: str | None, warehouse: str | None, limit: int, cursor: str | None
 ) -> Page:
-    """Return one page of orders: those of one stage, the longest waiting first, or all in the order of their ids."""
+    """Return one page of orders: those of one stage, the longest waiting first, or all in the order of their ids.
+
+    No index knows warehouses: an order's list changes with its parcels, and one warehouse may have half of all orders.
+    """
     found = order_view.c
     query = select(order_view).limit(limit + 1)
-    after = None if cursor is None else _key_of(cursor, of_stage=stage is not None)
+    after = None if cursor is None else _place_after(cursor, stage, warehouse)
     if stage is None:
         query = query.order_by(found.order_id)
         if after is not None:
@@ -183,7 +223,7 @@ async def orders(
     if len(rows) <= limit:
         return items, None
     last = items[-1]
-    return items, _cursor_of(_After(last["order_id"], None if stage is None else last["stage_since"]))
+    return items, _cursor_of(_After(last["order_id"], stage, warehouse, None if stage is None else last["stage_since"]))
 
 
 async def stages(connection: AsyncConnection) -> dict[str, dict[str, Any]]:
@@ -200,8 +240,37 @@ async def stages(connection: AsyncConnection) -> dict[str, dict[str, Any]]:
 
 
 async def parked(connection: AsyncConnection) -> list[dict[str, Any]]:
-    """Return how many messages of each topic were ever set aside."""
-    query = select(parked_count).order_by(parked_count.c.origin_topic)
+    """Return how many messages of each topic the other services ever set aside, and with them what waits here.
+
+    The tower cannot read of what it set aside itself: it would have to set that aside too.
+    """
+    told, own = parked_count.c, own_parked.c
+    waiting = func.count()
+    both = union_all(
+        select(told.origin_topic, told.messages, told.behind, told.last_at, literal(0).label("in_tower")),
+        select(own.topic, waiting, waiting.filter(own.behind), func.max(own.parked_at), waiting).group_by(own.topic),
+    ).subquery()
+    query = (
+        select(
+            both.c.origin_topic,
+            *[cast(func.sum(both.c[name]), BigInteger).label(name) for name in ("messages", "behind", "in_tower")],
+            func.max(both.c.last_at).label("last_at"),
+        )
+        .group_by(both.c.origin_topic)
+        .order_by(both.c.origin_topic)
+    )
+    return [dict(row) for row in (await connection.execute(query)).mappings()]
+
+
+async def parked_of(connection: AsyncConnection, order_id: str) -> list[dict[str, Any]]:
+    """Return what the tower itself could not read of an order, oldest first: its row and timeline lack that."""
+    own = own_parked.c
+    query = (
+        select(own.topic, own.at_offset, own.type, own.error, own.behind, own.attempts, own.parked_at)
+        .where(own.key == order_id)
+        .order_by(own.n)
+        .limit(PARKED_LIMIT_ROWS)
+    )
     return [dict(row) for row in (await connection.execute(query)).mappings()]
 
 

@@ -144,6 +144,14 @@ async def test_health_needs_nothing_and_readiness_needs_the_lease() -> None:
         assert (answer.status_code, answer.json()) == (200, {"count": 3})
 
 
+async def test_what_is_parked_is_not_listed_for_a_parameter_nobody_knows() -> None:
+    edge = edge_of(MemoryJournal(Stored(), utc_now), Stomach())
+    answer = await edge.get("/parked?offset=100")
+    assert (answer.status_code, answer.json()["field"]) == (422, "offset")
+    assert (await edge.client.get("/healthz?from=a-balancer")).status_code == 200
+    await edge.client.aclose()
+
+
 async def test_a_service_that_stands_by_says_so() -> None:
     stored = Stored()
     async with running(edge_of(MemoryJournal(stored, utc_now), Stomach())):

@@ -2,24 +2,26 @@
 
 import json
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Annotated, Any
 
 import httpx
 import pytest
 from asyncpg.exceptions import CharacterNotInRepertoireError
-from fastapi import FastAPI, Request
+from fastapi import APIRouter, Depends, FastAPI, Query, Request
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
 
 from libs.decide import Reply, problem
 from libs.runtime.http import (
     BODY_LIMIT_BYTES,
+    NAME_LIMIT_CHARACTERS,
     UPLOAD_LIMIT_BYTES,
     BodyLimit,
     IdempotencyKey,
     Problem,
     Text,
     install_problem_handlers,
+    refuse_unknown_parameters,
     respond,
 )
 from libs.stream.desk import NotServing, Overloaded
@@ -161,6 +163,40 @@ async def test_an_idempotency_key_is_printable_ascii(client: httpx.AsyncClient, 
 async def test_an_unknown_path_and_a_wrong_method_are_problems_too(client: httpx.AsyncClient) -> None:
     said(await client.get("/nowhere"), 404)
     said(await client.delete("/orders"), 405)
+
+
+def lists() -> FastAPI:
+    def shop(shop: str = "") -> str:
+        return shop
+
+    router = APIRouter(dependencies=[Depends(shop)])
+
+    @router.get("/items")
+    async def items(stage: Annotated[str, Query(alias="state")] = "") -> str:
+        return stage
+
+    @router.post("/items")
+    async def item() -> None: ...
+
+    @router.get("/callback")
+    async def callback(request: Request) -> list[str]:
+        return sorted(request.query_params)
+
+    app = FastAPI()
+    install_problem_handlers(app)
+    refuse_unknown_parameters([router])
+    app.include_router(router)
+    return app
+
+
+async def test_a_list_refuses_a_parameter_it_does_not_know_by_its_name() -> None:
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(lists()), base_url="http://test") as client:
+        assert (await client.get("/items?state=held&shop=a")).json() == "held"
+        found = said(await client.get("/items?state=held&stage=held"), 422)
+        assert (found["field"], found["detail"]) == ("stage", "known here: shop, state")
+        assert len(said(await client.get(f"/items?{'x' * 500}%00=1"), 422)["field"]) == NAME_LIMIT_CHARACTERS
+        assert (await client.post("/items?stage=held")).status_code == 200, "only what is asked for can be too much"
+        assert (await client.get("/callback?code=1&anything=2")).json() == ["anything", "code"]
 
 
 # -- sizes -----------------------------------------------------------------------------------------------------------

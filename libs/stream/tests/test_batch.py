@@ -1,6 +1,6 @@
 """From records to decisions, branch by branch: what counts, what is passed over, what is set aside."""
 
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
@@ -17,7 +17,9 @@ from libs.stream.batch import (
     decide,
     more_needs_of,
     needs_of,
+    put_behind,
 )
+from libs.stream.journal import Parked
 from libs.stream.tests.batches import NOW, SOURCE, VALUE, accepted, command_input, event_input, record, rejected
 from libs.testkit.tally import HANDLERS, Add, Tally
 
@@ -257,3 +259,41 @@ def test_needs_of_a_batch_are_one_union_without_what_is_parked() -> None:
     state.fill(Tally, [("o3",)], [Tally(order_id="o3")])
     assert more_needs_of(handlers, inputs, state) == {Tally: {("more",)}}
     assert seen == [Tally], "it sees the rows loaded first"
+
+
+def test_an_event_may_be_decided_as_of_its_own_time() -> None:
+    seen: list[datetime] = []
+
+    def see(message: Any, state: State, at: datetime) -> list[Output]:
+        seen.append(at)
+        return []
+
+    said = event_input("o1")
+    said.record = msgspec.structs.replace(record(0, 1), timestamp_ms=1_794_355_200_123)
+    times_no_calendar_holds = [event_input("o1", 1), event_input("o1", 2), event_input("o1", 3)]
+    for item, ms in zip(times_no_calendar_holds, (-1, 0, 2**62), strict=True):
+        item.record = msgspec.structs.replace(record(0, 1), timestamp_ms=ms)
+    again = event_input("o1", 4)
+    parked_at = NOW - timedelta(days=2)
+    again.record, again.redriven = None, Parked("o1", ORDERS.name, 0, 4, SOURCE, 5, "", b"", "", parked_at=parked_at)
+    inputs = [said, *times_no_calendar_holds, again]
+    for own_time, expected in (
+        (True, [datetime(2026, 11, 11, 0, 0, 0, 123_000, tzinfo=UTC), NOW, NOW, NOW, parked_at]),
+        (False, [NOW] * 5),
+    ):
+        on: On[Any] = On(see, needs=lambda message: {}, own_time=own_time)
+        seen.clear()
+        decide(Handlers(service="risk", on={OrderCancelRequested: on}), inputs, State(), NOW)
+        assert seen == expected
+
+
+def test_what_nobody_could_read_holds_back_what_comes_after_it_in_the_same_batch() -> None:
+    unread, other, later = event_input("o1"), event_input("o2", 1), event_input("o1", 2)
+    unread.park, unread.message = "not JSON", None
+    passing = event_input("o1", 3)
+    for item in (other, later):
+        item.on = On(lambda *_: [], needs=lambda _: {})
+    passing.on = On(lambda *_: [], needs=lambda _: {}, waits=False)
+    put_behind([unread, other, later, passing], ())
+    assert [item.park for item in (other, passing)] == [None, None]
+    assert (later.behind, unread.behind) == (True, False)

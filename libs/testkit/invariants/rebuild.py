@@ -16,7 +16,7 @@ from libs.testkit.invariants.facts import Facts
 SAMPLE_ORDERS = 5_000
 BATCH_EVENTS = 500
 COMPARE_ORDERS = 1_000
-# When the tower read something is not a fact of the order: a rebuild has its own times.
+# The fold here is given events without the times that their records carry.
 TIMES = ("accepted_at", "pick_task_at", "stage_since")
 _READ = frozenset(topic.name for topic in topics_read_by("tower"))
 

@@ -1,6 +1,6 @@
 """The fold behind the read model: where every order stands and what led there; it decides nothing."""
 
-from services.tower.domain.fold import CHANGES, TOLD, count_stages, fold_of, note_parked, note_told, told
+from services.tower.domain.fold import CHANGES, TOLD, fold_of, name_warehouses, note_parked, note_told, told
 from services.tower.domain.rows import (
     STAGES,
     WAITING_STAGES,
@@ -22,8 +22,8 @@ __all__ = [
     "PickLatency",
     "StageCount",
     "TimelineEntry",
-    "count_stages",
     "fold_of",
+    "name_warehouses",
     "note_parked",
     "note_told",
     "stage_of",

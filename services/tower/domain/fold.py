@@ -1,4 +1,7 @@
-"""The fold: what each event changes in its order's row. Cheap on purpose, the tower sees some eight events an order."""
+"""The fold: what each event changes in its order's row. Cheap on purpose, the tower sees some eight events an order.
+
+`at` is everywhere the event's own time: figures measure the orders, not how the tower came to read of them.
+"""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -32,57 +35,57 @@ PARKED_TOPICS = "ordo.parked"
 _encode = msgspec.json.Encoder().encode
 
 
-def _content(view: OrderView, event: orders.OrderContent, now: datetime) -> None:
+def _content(view: OrderView, event: orders.OrderContent, at: datetime) -> None:
     view.channel = event.channel
     view.shop_id = event.shop_id
     view.placed_at = event.placed_at
     view.total = event.total
     view.version = event.version
     if view.accepted_at is None:
-        view.accepted_at = now
+        view.accepted_at = at
 
 
-def _cancel_requested(view: OrderView, event: orders.OrderCancelRequested, now: datetime) -> None:
+def _cancel_requested(view: OrderView, event: orders.OrderCancelRequested, at: datetime) -> None:
     view.cancel_requested = True
 
 
-def _refund_requested(view: OrderView, event: orders.RefundRequested, now: datetime) -> None:
+def _refund_requested(view: OrderView, event: orders.RefundRequested, at: datetime) -> None:
     view.cancel_requested = view.cancel_requested or not (event.after_shipping or event.line_ids)
 
 
-def _cleared(view: OrderView, event: risk.OrderCleared, now: datetime) -> None:
+def _cleared(view: OrderView, event: risk.OrderCleared, at: datetime) -> None:
     view.risk = "cleared"
 
 
-def _held(view: OrderView, event: risk.OrderHeld, now: datetime) -> None:
+def _held(view: OrderView, event: risk.OrderHeld, at: datetime) -> None:
     view.risk = "held"
 
 
-def _rejected(view: OrderView, event: risk.OrderRejected, now: datetime) -> None:
+def _rejected(view: OrderView, event: risk.OrderRejected, at: datetime) -> None:
     view.risk = REJECTED
 
 
-def _reserved(view: OrderView, event: stock.StockReserved, now: datetime) -> None:
+def _reserved(view: OrderView, event: stock.StockReserved, at: datetime) -> None:
     view.stock = "reserved"
 
 
-def _short(view: OrderView, event: stock.StockShort, now: datetime) -> None:
+def _short(view: OrderView, event: stock.StockShort, at: datetime) -> None:
     view.stock = "short"
 
 
-def _assigned(view: OrderView, event: stock.StockAssigned, now: datetime) -> None:
+def _assigned(view: OrderView, event: stock.StockAssigned, at: datetime) -> None:
     view.stock = "assigned"
     for parcel in event.parcels:
         view.assigned[parcel.parcel_id] = parcel.warehouse
 
 
-def _refused(view: OrderView, event: stock.AssignmentRefused, now: datetime) -> None:
+def _refused(view: OrderView, event: stock.AssignmentRefused, at: datetime) -> None:
     # A plan for the content before may be refused while the new content is already short.
     if view.stock != "short":
         view.stock = "refused"
 
 
-def _released(view: OrderView, event: stock.StockReleased, now: datetime) -> None:
+def _released(view: OrderView, event: stock.StockReleased, at: datetime) -> None:
     if event.final:
         view.stock = REJECTED if event.reason == "rejected" else CANCELLED
         view.assigned = {}
@@ -92,32 +95,32 @@ def _released(view: OrderView, event: stock.StockReleased, now: datetime) -> Non
         view.assigned.pop(parcel_id, None)
 
 
-def _planned(view: OrderView, event: routes.RoutePlanned, now: datetime) -> None:
+def _planned(view: OrderView, event: routes.RoutePlanned, at: datetime) -> None:
     view.route = "planned"
 
 
-def _blocked(view: OrderView, event: routes.RouteBlocked, now: datetime) -> None:
+def _blocked(view: OrderView, event: routes.RouteBlocked, at: datetime) -> None:
     view.route = "blocked"
 
 
-def _nothing(view: OrderView, event: Event, now: datetime) -> None:
+def _nothing(view: OrderView, event: Event, at: datetime) -> None:
     """The event belongs into the timeline and moves nothing."""
 
 
 def _task(stage: str) -> Change:
-    def change(view: OrderView, event: Any, now: datetime) -> None:
+    def change(view: OrderView, event: Any, at: datetime) -> None:
         view.tasks[event.task_id] = (stage, event.warehouse)
 
     return change
 
 
-def _task_created(view: OrderView, event: shipments.PickTaskCreated, now: datetime) -> None:
+def _task_created(view: OrderView, event: shipments.PickTaskCreated, at: datetime) -> None:
     view.tasks[event.task_id] = (ASSIGNED, event.warehouse)
     if view.pick_task_at is None:
-        view.pick_task_at = now
+        view.pick_task_at = at
 
 
-def _fulfillment_cancelled(view: OrderView, event: shipments.FulfillmentCancelled, now: datetime) -> None:
+def _fulfillment_cancelled(view: OrderView, event: shipments.FulfillmentCancelled, at: datetime) -> None:
     for parcel in event.cancelled_parcels:
         _, warehouse = view.tasks.get(parcel, ("", ""))
         view.tasks[parcel] = (CANCELLED, warehouse)
@@ -162,39 +165,40 @@ def fold_of(kind: type[Event]) -> Decide:
     change, name = CHANGES[kind], kind.__name__
     holds_sealed = issubclass(kind, orders.OrderContent)
 
-    def fold(event: Any, state: State, now: datetime) -> list[Output]:
+    def fold(event: Any, state: State, at: datetime) -> list[Output]:
         order_id = event.order_id
         view = state.get(OrderView, order_id)
         if view is None:
             view = OrderView(order_id=order_id)
         timed = view.pick_task_at is not None and view.accepted_at is not None
-        change(view, event, now)
+        change(view, event, at)
+        _move(view, state, at)
         state.put(view)
         if not timed and view.pick_task_at is not None and view.accepted_at is not None:
             latency = PickLatency(order_id=order_id, accepted_at=view.accepted_at, pick_task_at=view.pick_task_at)
             state.append(latency)
         payload = msgspec.structs.replace(event, sealed="") if holds_sealed else event
-        state.append(TimelineEntry(order_id=order_id, at=now, type=name, payload=_encode(payload)))
+        state.append(TimelineEntry(order_id=order_id, at=at, type=name, payload=_encode(payload)))
         return []
 
     return fold
 
 
-def note_told(event: notices.NoticeSent | notices.NoticeFailed, state: State, now: datetime) -> list[Output]:
+def note_told(event: notices.NoticeSent | notices.NoticeFailed, state: State, at: datetime) -> list[Output]:
     """Add to the timeline what somebody was told."""
-    state.append(TimelineEntry(order_id=event.order_id, at=now, type=type(event).__name__, payload=_encode(event)))
+    state.append(TimelineEntry(order_id=event.order_id, at=at, type=type(event).__name__, payload=_encode(event)))
     return []
 
 
-def note_parked(event: MessageParked, state: State, now: datetime) -> list[Output]:
+def note_parked(event: MessageParked, state: State, at: datetime) -> list[Output]:
     """Count a message that was set aside, and show it on its order's timeline."""
     row = state.get(ParkedCount, event.origin_topic) or ParkedCount(origin_topic=event.origin_topic)
     row.messages += 1
     row.behind += event.behind
-    row.last_at = now
+    row.last_at = at if row.last_at is None else max(at, row.last_at)
     state.put(row)
     if event.origin_topic in _ORDER_TOPICS or event.origin_topic not in BY_NAME:
-        entry = TimelineEntry(order_id=event.message_key, at=now, type=MessageParked.__name__, payload=_encode(event))
+        entry = TimelineEntry(order_id=event.message_key, at=at, type=MessageParked.__name__, payload=_encode(event))
         state.append(entry)
     return []
 
@@ -207,21 +211,26 @@ def told(kind: str, payload: bytes) -> tuple[str, str, str]:
     return topic, *(NOTHING if why is None else why(msgspec.json.decode(payload, type=event_type)))
 
 
-def count_stages(state: State, now: datetime) -> list[Output]:
-    """At the end of a batch, move every order that changed to the stage it is in now, and count it there."""
+def name_warehouses(state: State, now: datetime) -> list[Output]:
+    """At the end of a batch, list anew where the parcels of each order that changed are."""
     for view in state.changed(OrderView):
-        stage = stage_of(view)
         warehouses = {warehouse for _, warehouse in view.tasks.values() if warehouse}
         warehouses.update(view.assigned.values())
         view.warehouses = sorted(warehouses)
-        if stage == view.stage:
-            continue
-        if view.stage:
-            _count(state, view.stage, -1)
-        _count(state, stage, 1)
-        view.stage = stage
-        view.stage_since = now
     return []
+
+
+def _move(view: OrderView, state: State, at: datetime) -> None:
+    """Count an order in the stage it is in now; it stands there since the newest event that moved it."""
+    stage = stage_of(view)
+    if stage == view.stage:
+        return
+    if view.stage:
+        _count(state, view.stage, -1)
+    _count(state, stage, 1)
+    view.stage = stage
+    # Topics race: what only now is known to have come before the last move does not turn time back.
+    view.stage_since = at if view.stage_since is None else max(at, view.stage_since)
 
 
 def _count(state: State, stage: str, orders: int) -> None:

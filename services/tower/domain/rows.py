@@ -62,7 +62,7 @@ class StageCount(Row, kw_only=True):
 
 
 class ParkedCount(Row, kw_only=True):
-    """How many messages of a topic its readers ever set aside, and how many of those only queued behind another."""
+    """How many messages of a topic the other services ever set aside, and how many only queued behind another."""
 
     row_key: ClassVar[tuple[str, ...]] = ("origin_topic",)
     origin_topic: str
@@ -72,7 +72,7 @@ class ParkedCount(Row, kw_only=True):
 
 
 class TimelineEntry(Entry, frozen=True, kw_only=True):
-    """One event of an order as JSON, as it was published but for the sealed recipient; `at` is when we read it.
+    """One event of an order as JSON, as it was published but for the sealed recipient; `at` is its own time.
 
     Its topic and its reason follow from it, so they are told when it is read (`told`), not stored with each.
     """
@@ -84,7 +84,7 @@ class TimelineEntry(Entry, frozen=True, kw_only=True):
 
 
 class PickLatency(Entry, frozen=True, kw_only=True):
-    """From an order's arrival to its first pick task, both as the tower saw them."""
+    """From an order's arrival to its first pick task, as ingestion and fulfillment decided them."""
 
     order_id: str
     accepted_at: datetime
