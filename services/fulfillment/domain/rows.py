@@ -40,7 +40,8 @@ class TaskRef(Part, frozen=True, kw_only=True):
 class OrderFile(Row, kw_only=True):
     """One order. `version` is that of the newest content heard, `assigned_version` that of the goods given (0: none).
 
-    `cleared_version` is the newest amendment that risk has cleared; what the goods were given for was cleared before.
+    `cleared_version` is the newest amendment that risk has cleared, `cleared_requirements` what it requires; what the
+    goods were given for was cleared before, and they brought its requirements along.
     `request_id` is a cancellation that came before the goods were assigned. `amended_goods` are the lines of an
     amendment that came before them too. `too_late` are the requests that were answered with CancelTooLate.
     """
@@ -51,6 +52,7 @@ class OrderFile(Row, kw_only=True):
     version: int = 0
     assigned_version: int = 0
     cleared_version: int = 0
+    cleared_requirements: list[str] = []
     sealed: str = ""
     tasks: list[TaskRef] = []
     request_id: str | None = None

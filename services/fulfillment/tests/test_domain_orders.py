@@ -12,6 +12,7 @@ from contracts.shipments import (
 )
 from libs.decide import Send
 from services.fulfillment import domain
+from services.fulfillment.domain.parcels import SIGNATURE
 from services.fulfillment.tests.steps import (
     NOW,
     ONE,
@@ -196,6 +197,36 @@ class TestReview:
         made = bench()
         run(made, content(), amended(2, "lines"), assigned(version=2), *WEIGH)
         assert len(events(run(made, ship()), ParcelShipped)) == 1
+
+    def test_what_a_change_requires_is_required_of_the_parcel(self):
+        made = bench()
+        run(made, content(), assigned(requirements=["fragile"]), amended(2, "total"), claim())
+        run(made, cleared(2, SIGNATURE))
+        assert task(made).requirements == ["fragile", SIGNATURE], "the goods may be those of before the change"
+        refused = reply(run(made, *WEIGH[1:], ship()))
+        assert (refused.status, refused.body["missing_services"]) == (409, [SIGNATURE])
+        (shipped,) = events(run(made, ship(services=[SIGNATURE])), ParcelShipped)
+        assert shipped.services == [SIGNATURE]
+
+    def test_it_is_also_required_when_its_clearance_is_heard_before_the_goods(self):
+        made = bench()
+        (created,) = events(
+            run(made, content(), amended(2, "total"), cleared(2, SIGNATURE), assigned()), PickTaskCreated
+        )
+        assert created.requirements == task(made).requirements == [SIGNATURE]
+
+    def test_goods_given_for_a_change_require_what_they_bring_along(self):
+        made = bench()
+        run(made, content(), amended(2, "lines"), cleared(2, SIGNATURE), assigned(version=3), cleared(3, "fragile"))
+        assert task(made).requirements == []
+
+    def test_what_has_left_requires_nothing_more(self):
+        made = bench()
+        run(made, content(), assigned(parcels=2), claim(), scan("6901", 2), pack(("6901", 2)), weigh(600), ship())
+        run(made, amended(2, "total"), cleared(2, SIGNATURE))
+        assert (task(made).requirements, task(made, TWO).requirements) == ([], [SIGNATURE])
+        assert run(made, cleared(2, SIGNATURE), cancelling(), cleared(3, "fragile")) == []
+        assert task(made, TWO).requirements == [SIGNATURE]
 
     def test_a_refusal_stops_what_has_not_left(self):
         made = bench()
