@@ -14,11 +14,11 @@ from libs.decide import Output, State, Unwake
 from services.fulfillment.domain.content import goods_of
 from services.fulfillment.domain.picking import CLAIM_TIMER
 from services.fulfillment.domain.rows import (
-    ADDRESS_FIXED,
     ASSIGNED,
     CANCELLED,
     CLAIMED,
     CLOSED,
+    LABEL_STATES,
     OPEN,
     ORDER_CANCELLED,
     SHIPPED,
@@ -79,7 +79,7 @@ def amend(event: OrderAmended, state: State, now: datetime) -> list[Output]:
     late = []
     if LINES in event.changed and event.version > file.assigned_version and not _same_goods(event, file, state):
         late.append(LINES)
-    if any(task.state in ADDRESS_FIXED for task in _tasks(file, state)):
+    if any(task.state in LABEL_STATES for task in _tasks(file, state)):
         late.extend(field for field in ON_THE_LABEL if field in event.changed)
     else:
         file.sealed = event.sealed

@@ -24,10 +24,9 @@ SHIPPED = "shipped"
 CANCELLED = "cancelled"
 TASK_STATES = (OPEN, CLAIMED, PICKED, PACKED, WEIGHED, RECHECK, SHIPPED, CANCELLED)
 
-# The label is printed when the parcel goes on the scale: from then on its address is fixed.
-ADDRESS_FIXED = (WEIGHED, RECHECK, SHIPPED)
-# The recipient is shown only while somebody has the goods in hand.
-LABEL_STATES = (PICKED, PACKED, RECHECK, WEIGHED, SHIPPED)
+# The label is printed when the parcel goes on the scale: from then on its recipient is shown, and its address is fixed.
+# Not a step earlier, or an address that is taken meanwhile would not be the one that is printed.
+LABEL_STATES = (RECHECK, WEIGHED, SHIPPED)
 
 
 class TaskRef(Part, frozen=True, kw_only=True):

@@ -160,6 +160,14 @@ class TestAmendment:
         assert made.row(domain.OrderFile, ORDER).sealed == "sealed-1"
         assert run(made, amended(2, "sealed")) == []
 
+    @pytest.mark.parametrize("steps", [(), PICK[:1], PICK, PACK, (*PACK, weigh(5)), WEIGH, SHIP])
+    def test_a_label_is_given_only_when_its_address_can_no_longer_change(self, steps):
+        made = bench()
+        run(made, content(), assigned(), *steps)
+        given = task(made).state in domain.LABEL_STATES
+        run(made, amended(2, "recipient"))
+        assert (made.row(domain.OrderFile, ORDER).sealed == "sealed-1") == given
+
     def test_the_lines_are_too_late_once_the_task_is_there_but_the_address_is_not(self):
         made = bench()
         run(made, content(), assigned())
