@@ -151,6 +151,12 @@ class TestAmendment:
         assert run(made, amended(2, "destination", "sealed", "note")) == []
         assert made.row(domain.OrderFile, ORDER).sealed == "sealed-2"
 
+    def test_a_parcel_names_whom_its_label_does(self):
+        made = bench()
+        run(made, content(), assigned(), *PACK, amended(2, "recipient"), cleared(2), weigh(1600))
+        run(made, amended(3, "recipient"), cleared(3))
+        assert events(run(made, ship()), ParcelShipped)[0].sealed == "sealed-2"
+
     @pytest.mark.parametrize("steps", [(*PACK, weigh(5)), WEIGH, SHIP])
     def test_afterwards_it_is_too_late(self, steps):
         made = bench()
