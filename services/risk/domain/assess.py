@@ -1,13 +1,14 @@
 """From an order's content to held or cleared; what a cancellation, a cost and the passing of time change about it."""
 
 from datetime import datetime, timedelta, timezone
+from typing import Any
 
 from contracts.catalog import SkuDefined
-from contracts.orders import OrderCancelRequested, OrderContent, RefundRequested
+from contracts.orders import OrderAmended, OrderCancelRequested, OrderContent, RefundRequested
 from contracts.risk import HoldReason, HoldResolved, OrderCleared, OrderHeld
 from libs.decide import Due, Output, State, Unwake, Wake
 from libs.rules import RuleFailed
-from services.risk.domain.facts import facts_of, utc
+from services.risk.domain.facts import ADDRESS_FACTS, facts_of, utc
 from services.risk.domain.findings import RULE_ERROR, Verdict, failed, judge
 from services.risk.domain.rows import AllowedBuyer, BuyerDay, OrderRisk, SkuCost
 from services.risk.domain.rulebook import Rulebook
@@ -15,6 +16,8 @@ from services.risk.domain.rulebook import Rulebook
 HELD, CLEARED, REJECTED, CLOSED = "held", "cleared", "rejected", "closed"
 TIMER = "hold"
 BY_SYSTEM = "risk"
+# Amended fields after which the parcel goes to somebody else or elsewhere.
+ADDRESSED = ("destination", "recipient", "sealed")
 NOTHING_ZH, NOTHING_EN = "没有规则反对发货", "No rule speaks against shipping"
 
 
@@ -37,6 +40,8 @@ def assess(
     row = before or OrderRisk(order_id=order.order_id, version=0, state=CLEARED)
     if row.nth_of_day == 0 and order.buyer_key:
         row.nth_of_day = _count(order.buyer_key, local_day(order.placed_at, utc_offset_minutes), state)
+    if isinstance(order, OrderAmended) and any(field in order.changed for field in ADDRESSED):
+        row.released = _released_anywhere(row)
     verdict, rule_version = _judge(order, row, state, now, rulebook)
     holds = [reason for reason in verdict.holds if not overruled(row, reason)]
     outputs: list[Output] = []
@@ -88,6 +93,11 @@ def overruled(row: OrderRisk, reason: HoldReason) -> bool:
     A failure of the rules is never overruled for the future: it says nothing about what they would have found.
     """
     return reason.rule != RULE_ERROR and row.released.get(reason.rule) == reason.facts
+
+
+def _released_anywhere(row: OrderRisk) -> dict[str, dict[str, Any]]:
+    """Return the releases that hold for any address: facts of the address do not tell one from another."""
+    return {rule: seen for rule, seen in row.released.items() if seen.keys().isdisjoint(ADDRESS_FACTS)}
 
 
 def resolved(row: OrderRisk, reason: HoldReason, verdict: str, by: str, why: str) -> HoldResolved:

@@ -7,7 +7,7 @@ import pytest
 
 from contracts.catalog import SkuDefined
 from contracts.orders import RefundRequested
-from libs.decide import Due, Reply, Unwake, Wake
+from libs.decide import Due, Unwake, Wake
 from libs.rules import defaults
 from services.risk.domain import (
     AllowBuyer,
@@ -15,8 +15,6 @@ from services.risk.domain import (
     BuyerDay,
     DisallowBuyer,
     OrderRisk,
-    RejectOrder,
-    ReleaseHold,
     ReplaceRules,
     RuleGraph,
     RuleVersion,
@@ -24,6 +22,7 @@ from services.risk.domain import (
 )
 from services.risk.tests.orders import (
     HERE,
+    ID,
     NOW,
     NOWHERE,
     PICKUP,
@@ -34,18 +33,11 @@ from services.risk.tests.orders import (
     later,
     names,
     placed,
+    release,
+    status,
 )
 
 SHIPPED = defaults.read("risk")
-ID = "own.demo.1"
-
-
-def release(rule=None, order_id=ID):
-    return ReleaseHold(order_id=order_id, by="rita", why="called the buyer", rule=rule)
-
-
-def reject(order_id=ID):
-    return RejectOrder(order_id=order_id, by="rita", why="fraud")
 
 
 def changed(**parameters):
@@ -54,11 +46,6 @@ def changed(**parameters):
     content["parameters"] |= parameters
     content["examples"] = content["examples"][:1]
     return content
-
-
-def status(outputs):
-    [reply] = [output for output in outputs if isinstance(output, Reply)]
-    return reply.status
 
 
 def test_an_order_is_judged_once_a_version():
@@ -101,66 +88,6 @@ def test_a_cleared_order_can_be_held_by_its_amendment():
     risk = bench()
     risk.handle(placed(), NOW)
     assert held_by(risk.handle(amended(destination=NOWHERE), NOW)) == ["unresolved_address"]
-
-
-def test_a_release_lifts_one_hold_and_the_last_one_clears():
-    risk = bench()
-    risk.handle(placed(destination=PICKUP, total=60_000, kind="presale"), NOW)
-    outputs = risk.handle(release("presale"), NOW)
-    assert names(outputs) == ["HoldResolved", "Reply"]
-    assert (outputs[0].verdict, outputs[0].by, outputs[0].why) == ("released", "rita", "called the buyer")
-    assert outputs[1].body["open"] == ["pickup_high_value"]
-    assert status(risk.handle(release("presale"), NOW)) == 409
-    outputs = risk.handle(release(), NOW)
-    assert names(outputs) == ["HoldResolved", "OrderCleared", "Reply"]
-    assert status(risk.handle(release(), NOW)) == 409
-    assert risk.row(OrderRisk, ID).state == "cleared"
-
-
-def test_a_release_keeps_the_requirements():
-    risk = bench()
-    order = placed(destination=NOWHERE)
-    lines = [type(order.lines[0])(line_id="1", sku="A", quantity=1, unit_price=30_000)]
-    risk.handle(placed(destination=NOWHERE, lines=lines), NOW)
-    outputs = risk.handle(release(), NOW)
-    assert outputs[1].requirements == ["signature_on_delivery"]
-
-
-def test_a_released_rule_stays_released_while_it_sees_the_same():
-    risk = bench()
-    risk.handle(placed(destination=PICKUP, total=60_000), NOW)
-    risk.handle(release(), NOW)
-    assert held_by(risk.handle(amended(destination=PICKUP, total=60_000, has_note=True), NOW)) == []
-    assert held_by(risk.handle(amended(version=3, destination=PICKUP, total=90_000), NOW)) == ["pickup_high_value"]
-
-
-def test_a_rejected_order_is_done():
-    risk = bench()
-    risk.handle(placed(kind="presale", available_from=later(days=1), destination=NOWHERE), NOW)
-    outputs = risk.handle(reject(), NOW)
-    assert names(outputs) == ["OrderRejected", "Unwake", "Reply"]
-    assert outputs[0].rules == ["presale", "unresolved_address"]
-    assert risk.timers == {}
-    assert status(risk.handle(reject(), NOW)) == 409
-    assert status(risk.handle(release(), NOW)) == 409
-    assert risk.handle(amended(), NOW) == []
-    assert risk.handle(cancelled(), NOW) == []
-    assert risk.row(OrderRisk, ID).state == "rejected"
-
-
-@pytest.mark.parametrize("command", [release(order_id="own.demo.9"), reject("own.demo.9")])
-def test_an_unknown_order_cannot_be_reviewed(command):
-    risk = bench()
-    assert status(risk.handle(command, NOW)) == 404
-    risk.handle(cancelled(9), NOW)
-    assert status(risk.handle(command, NOW)) == 404
-
-
-def test_a_cleared_order_cannot_be_reviewed():
-    risk = bench()
-    risk.handle(placed(), NOW)
-    assert status(risk.handle(release(), NOW)) == 409
-    assert status(risk.handle(reject(), NOW)) == 409
 
 
 def test_a_presale_clears_by_itself():
