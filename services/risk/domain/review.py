@@ -19,7 +19,7 @@ from services.risk.domain.rows import (
 def release(command: ReleaseHold, state: State, now: datetime) -> list[Output]:
     """Lift the named hold (all without a name); the last one clears the order."""
     row = state.get(OrderRisk, command.order_id)
-    refusal = _refusal(row, command.order_id)
+    refusal = _refusal(row, command)
     if refusal is not None or row is None:
         return [refusal or problem(404, "no such order")]
     lifted = [reason for reason in row.reasons if command.rule in (None, reason.rule)]
@@ -39,7 +39,7 @@ def release(command: ReleaseHold, state: State, now: datetime) -> list[Output]:
 def reject(command: RejectOrder, state: State, now: datetime) -> list[Output]:
     """Refuse a held order for good."""
     row = state.get(OrderRisk, command.order_id)
-    refusal = _refusal(row, command.order_id)
+    refusal = _refusal(row, command)
     if refusal is not None or row is None:
         return [refusal or problem(404, "no such order")]
     outputs: list[Output] = [
@@ -68,11 +68,14 @@ def disallow(command: DisallowBuyer, state: State, now: datetime) -> list[Output
     return [Reply(body={"buyer_key": command.buyer_key, "allowed": False})]
 
 
-def _refusal(row: OrderRisk | None, order_id: str) -> Reply | None:
+def _refusal(row: OrderRisk | None, command: ReleaseHold | RejectOrder) -> Reply | None:
     if row is None or row.version == 0:
-        return problem(404, "no such order", f"risk has not seen order {order_id}")
+        return problem(404, "no such order", f"risk has not seen order {command.order_id}")
     if row.state != HELD:
         return problem(409, "the order is not held", f"it is {row.state}", state=row.state)
+    if command.version not in (None, row.version):
+        detail = f"version {row.version} is held, the verdict is on version {command.version}: look at it again"
+        return problem(409, "the order was amended meanwhile", detail, version=row.version, open=_rules(row))
     return None
 
 

@@ -80,12 +80,13 @@ class AllowedBuyer(Row, kw_only=True):
 
 
 class ReleaseHold(Command, frozen=True, kw_only=True):
-    """A reviewer lifts one hold of an order, or all of them."""
+    """A reviewer lifts one hold of an order, or all of them; `version` is the content that was looked at."""
 
     order_id: str
     by: str
     why: str
     rule: str | None = None
+    version: int | None = None
 
     @property
     def key(self) -> str:
@@ -94,11 +95,12 @@ class ReleaseHold(Command, frozen=True, kw_only=True):
 
 
 class RejectOrder(Command, frozen=True, kw_only=True):
-    """A reviewer refuses a held order for good."""
+    """A reviewer refuses a held order for good; `version` is the content that was looked at."""
 
     order_id: str
     by: str
     why: str
+    version: int | None = None
 
     @property
     def key(self) -> str:

@@ -68,12 +68,12 @@ def held_by(outputs: list[Any]) -> list[str]:
     return [reason.rule for reason in getattr(verdicts[0], "reasons", [])]
 
 
-def release(rule: str | None = None, order_id: str = ID) -> ReleaseHold:
-    return ReleaseHold(order_id=order_id, by="rita", why="called the buyer", rule=rule)
+def release(rule: str | None = None, order_id: str = ID, version: int | None = None) -> ReleaseHold:
+    return ReleaseHold(order_id=order_id, by="rita", why="called the buyer", rule=rule, version=version)
 
 
-def reject(order_id: str = ID) -> RejectOrder:
-    return RejectOrder(order_id=order_id, by="rita", why="fraud")
+def reject(order_id: str = ID, version: int | None = None) -> RejectOrder:
+    return RejectOrder(order_id=order_id, by="rita", why="fraud", version=version)
 
 
 def status(outputs: list[Any]) -> int:

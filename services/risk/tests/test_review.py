@@ -100,6 +100,23 @@ def test_an_unknown_order_cannot_be_reviewed(command):
     assert status(risk.handle(command, NOW)) == 404
 
 
+@pytest.mark.parametrize("verdict", [release, reject])
+def test_a_verdict_on_a_version_that_was_amended_meanwhile_is_refused(verdict):
+    risk = bench()
+    risk.handle(placed(destination=PICKUP, total=50_001), NOW)
+    risk.handle(amended(destination=NOWHERE, total=5_000_000), NOW)
+    [refused] = risk.handle(verdict(version=1), NOW)
+    assert (refused.status, refused.body["title"]) == (409, "the order was amended meanwhile")
+    assert (refused.body["version"], refused.body["open"]) == (2, ["unresolved_address"])
+    assert risk.row(OrderRisk, ID).state == "held"
+    assert status(risk.handle(verdict(version=2), NOW)) == 200
+
+
+def test_a_verdict_recorded_before_it_named_a_version_is_still_read():
+    recorded = b'{"order_id":"own.demo.1","by":"rita","why":"called the buyer"}'
+    assert msgspec.json.decode(recorded, type=type(release())) == release()
+
+
 def test_a_cleared_order_cannot_be_reviewed():
     risk = bench()
     risk.handle(placed(), NOW)

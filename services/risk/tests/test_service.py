@@ -126,8 +126,10 @@ async def test_a_held_order_is_found_reviewed_and_cleared(risk: Risk) -> None:
     assert [item["order_id"] for item in by_rule["items"]] == ["own.demo.3"]
     assert (await risk.call("GET", "/holds", cursor="nonsense")).status_code == 422
 
-    body = {"rule": "pickup_high_value", "why": "regular customer"}
+    body = {"rule": "pickup_high_value", "version": 1, "why": "regular customer"}
     path = "/holds/own.demo.3/release"
+    older = await risk.call("POST", path, {**body, "version": 2}, roles=["reviewer"])
+    assert (older.status_code, older.json()["version"]) == (409, 1)
     assert (await risk.call("POST", path, body)).status_code == 403
     done = await risk.call("POST", path, body, roles=["reviewer"], key="verdict-1")
     assert (done.status_code, done.json()["state"]) == (200, "cleared")
@@ -139,7 +141,7 @@ async def test_a_held_order_is_found_reviewed_and_cleared(risk: Risk) -> None:
     [resolved] = risk.said("HoldResolved")
     assert (resolved["verdict"], resolved["by"]) == ("released", "rita")
 
-    rejected = await risk.call("POST", "/holds/own.demo.2/reject", {"why": "fraud"}, roles=["reviewer"])
+    rejected = await risk.call("POST", "/holds/own.demo.2/reject", {"version": 1, "why": "fraud"}, roles=["reviewer"])
     assert rejected.json()["state"] == "rejected"
     found = (await risk.call("GET", "/holds/own.demo.2")).json()
     assert (found["state"], found["reasons"]) == ("rejected", [])
