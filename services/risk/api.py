@@ -147,13 +147,13 @@ def _verdicts(parts: Parts) -> APIRouter:
     reviewer = parts.auth.require("reviewer")
     refusals: dict[int | str, dict[str, Any]] = {
         404: {"description": "no such order"},
-        409: {"description": "not held, or not by this rule, or in another version: `version` is the one that is held"},
+        409: {"description": "not held, or not by this rule, or in another version, or the rules still fail"},
     }
 
     @router.post(
         "/holds/{order_id}/release",
         operation_id="release_hold",
-        summary="Lift one hold or all; the last one clears the order",
+        summary="Lift one hold or all; the last one clears the order, one that the rules failed on is judged again",
         responses=refusals,
     )
     async def release(

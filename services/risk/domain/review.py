@@ -5,7 +5,7 @@ from typing import Any
 
 from contracts.risk import OrderRejected
 from libs.decide import Output, Reply, State, Unwake, problem
-from services.risk.domain.assess import HELD, REJECTED, TIMER, clear, next_time, resolved, timer
+from services.risk.domain.assess import HELD, REJECTED, TIMER, clear, judged, next_time, resolved, settle, timer
 from services.risk.domain.rows import (
     AllowBuyer,
     AllowedBuyer,
@@ -14,10 +14,14 @@ from services.risk.domain.rows import (
     RejectOrder,
     ReleaseHold,
 )
+from services.risk.domain.rulebook import Rulebook
 
 
-def release(command: ReleaseHold, state: State, now: datetime) -> list[Output]:
-    """Lift the named hold (all without a name); the last one clears the order."""
+def release(command: ReleaseHold, state: State, now: datetime, *, rulebook: Rulebook) -> list[Output]:
+    """Lift the named hold (all without a name); the last one clears the order.
+
+    An order that the rules failed on is judged by them instead: what they require of it, nobody else knows.
+    """
     row = state.get(OrderRisk, command.order_id)
     refusal = _refusal(row, command)
     if refusal is not None or row is None:
@@ -25,6 +29,8 @@ def release(command: ReleaseHold, state: State, now: datetime) -> list[Output]:
     lifted = [reason for reason in row.reasons if command.rule in (None, reason.rule)]
     if not lifted:
         return [problem(409, "the order is not held by this rule", open=_rules(row), field="rule")]
+    if row.unjudged:
+        return _judge_again(row, command, state, now, rulebook)
     outputs: list[Output] = [resolved(row, reason, "released", command.by, command.why) for reason in lifted]
     had_timer = next_time(row.reasons) is not None
     row.released = {**row.released, **{reason.rule: reason.facts for reason in lifted}}
@@ -32,6 +38,18 @@ def release(command: ReleaseHold, state: State, now: datetime) -> list[Output]:
     if not row.reasons:
         outputs.append(clear(row, "审核人已解除全部挂起", "A reviewer lifted the last hold"))
     outputs.extend(timer(row, had_timer))
+    state.put(row)
+    return [*outputs, _answer(row)]
+
+
+def _judge_again(row: OrderRisk, command: ReleaseHold, state: State, now: datetime, rulebook: Rulebook) -> list[Output]:
+    """Judge an order that the rules failed on by those in force now, which may have been mended meanwhile."""
+    verdict = judged(row.unjudged, row, state, now, rulebook)
+    if verdict.unjudged:
+        detail = f"{verdict.holds[0].facts['error']}; mend the rules and release again, or reject the order"
+        return [problem(409, "the rules still fail on this order", detail, open=_rules(row))]
+    outputs: list[Output] = [resolved(row, reason, "released", command.by, command.why) for reason in row.reasons]
+    outputs.extend(settle(row, verdict, now))
     state.put(row)
     return [*outputs, _answer(row)]
 
@@ -47,7 +65,7 @@ def reject(command: RejectOrder, state: State, now: datetime) -> list[Output]:
     ]
     if next_time(row.reasons) is not None:
         outputs.append(Unwake(kind=TIMER, key=row.order_id))
-    row.state, row.held_at, row.reasons = REJECTED, None, []
+    row.state, row.held_at, row.reasons, row.unjudged = REJECTED, None, [], {}
     state.put(row)
     return [*outputs, _answer(row)]
 

@@ -31,8 +31,10 @@ from services.risk.tests.orders import (
     cancelled,
     held_by,
     later,
+    line,
     names,
     placed,
+    reject,
     release,
     status,
 )
@@ -281,12 +283,52 @@ def test_rules_that_fail_hold_the_order_without_its_data():
     assert (reason.rule, reason.rule_version) == ("rule_error", 2)
     assert reason.facts["error"].startswith("node conditions: ")
     assert "华中" not in reason.facts["error"]
-    assert names(risk.handle(release(order_id="own.demo.2"), NOW)) == ["HoldResolved", "OrderCleared", "Reply"]
-    # Nobody has seen what the rules would have found: a failure is held again.
     assert held_by(risk.handle(amended(2, channel="jd"), NOW)) == ["rule_error"]
     risk.handle(replace(changed(pickup_total_limit=1), 2), NOW)
     outputs = risk.handle(amended(2, 3, channel="jd", destination=HERE), NOW)
     assert names(outputs) == ["HoldResolved", "OrderCleared"]
+    assert risk.row(OrderRisk, "own.demo.2").unjudged == {}
+
+
+def test_releasing_what_the_rules_failed_on_judges_it_again():
+    risk = bench()
+    risk.handle(replace(_failing()), NOW)
+    costly = [line(unit_price=30_000)]
+    risk.handle(placed(1, channel="jd", lines=costly), NOW)
+    risk.handle(placed(2, channel="jd", lines=costly, destination=PICKUP, total=60_000), NOW)
+    [refused] = risk.handle(release(), NOW)
+    assert (refused.status, refused.body["title"]) == (409, "the rules still fail on this order")
+    assert risk.row(OrderRisk, ID).state == "held"
+    risk.handle(replace(changed(), 2), NOW)
+    outputs = risk.handle(release("rule_error"), NOW)
+    assert names(outputs) == ["HoldResolved", "OrderCleared", "Reply"]
+    assert (outputs[0].rule, outputs[0].verdict, outputs[0].by) == ("rule_error", "released", "rita")
+    assert (outputs[1].requirements, outputs[1].rule_version) == (["signature_on_delivery"], 3)
+    outputs = risk.handle(release(order_id="own.demo.2"), NOW)
+    assert names(outputs) == ["HoldResolved", "OrderHeld", "Reply"]
+    assert held_by(outputs) == outputs[2].body["open"] == ["pickup_high_value"]
+    outputs = risk.handle(release(order_id="own.demo.2"), NOW)
+    assert names(outputs) == ["HoldResolved", "OrderCleared", "Reply"]
+    assert outputs[1].requirements == ["signature_on_delivery"]
+
+
+def test_what_was_held_before_the_facts_were_kept_is_cleared_by_a_release():
+    risk = bench()
+    risk.handle(replace(_failing()), NOW)
+    risk.handle(placed(1, channel="jd"), NOW)
+    row = risk.row(OrderRisk, ID)
+    row.unjudged = {}
+    risk.put(row)
+    assert names(risk.handle(release(), NOW)) == ["HoldResolved", "OrderCleared", "Reply"]
+
+
+@pytest.mark.parametrize("end", [cancelled(), reject()])
+def test_an_order_that_ends_keeps_nothing_to_judge(end):
+    risk = bench()
+    risk.handle(replace(_failing()), NOW)
+    risk.handle(placed(1, channel="jd"), NOW)
+    risk.handle(end, NOW)
+    assert risk.row(OrderRisk, ID).unjudged == {}
 
 
 def test_stored_rules_that_no_longer_compile_hold_the_order():
