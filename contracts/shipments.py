@@ -65,7 +65,7 @@ class ParcelWeighed(Event, frozen=True, kw_only=True):
 
 
 class ParcelShipped(Event, frozen=True, kw_only=True):
-    """The parcel left with a carrier. `last` is true for the order's last open parcel."""
+    """The parcel left with a carrier. `last`: it is the order's last open one. `sealed`: the recipient on its label."""
 
     order_id: str
     task_id: str
@@ -75,6 +75,7 @@ class ParcelShipped(Event, frozen=True, kw_only=True):
     waybill: str
     services: list[str] = []
     last: bool = True
+    sealed: str = ""
 
 
 class FulfillmentCancelled(Event, frozen=True, kw_only=True):

@@ -4,7 +4,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from demo.api import Answer, Api, must
 from demo.orders import Order, share
@@ -38,6 +38,13 @@ def verdict(order: Order, rules: Collection[str]) -> str:
     if chance < released:
         return RELEASE
     return REJECT if chance < released + rejected else LEAVE
+
+
+class Hold(NamedTuple):
+    """A held order as the reviewer sees it: its version, and the rules that hold it."""
+
+    version: int
+    rules: list[str]
 
 
 class Desk:
@@ -103,24 +110,25 @@ class Desk:
                 key = f"demo-arrived-{warehouse}-{sku.sku}"
                 await self._must("inventory", "POST", "/stock/receipts", body, key)
 
-    async def holds(self) -> dict[str, list[str]]:
-        """Return the rules that hold orders now, by order."""
-        found: dict[str, list[str]] = {}
+    async def holds(self) -> dict[str, Hold]:
+        """Return what holds orders now, by order."""
+        found: dict[str, Hold] = {}
         async for page in self._api.pages("risk", "/holds", by=self._reviewer):
             for row in page:
-                found[row["order_id"]] = sorted({reason["rule"] for reason in row["reasons"]})
+                rules = sorted({reason["rule"] for reason in row["reasons"]})
+                found[row["order_id"]] = Hold(row["version"], rules)
         return found
 
-    async def release(self, order: Order) -> None:
-        """Lift all holds of an order."""
-        path, why = f"/holds/{order.order_id}/release", {"why": "电话核实，确认发货"}
-        answer = await self._api.tell("risk", "POST", path, why, key=f"demo-{order.number}-release", by=self._reviewer)
+    async def release(self, order: Order, version: int) -> None:
+        """Lift all holds of an order, if it is still the one that was looked at."""
+        path, body = f"/holds/{order.order_id}/release", {"version": version, "why": "电话核实，确认发货"}
+        answer = await self._api.tell("risk", "POST", path, body, key=f"demo-{order.number}-release", by=self._reviewer)
         must(answer, path)
 
-    async def reject(self, order: Order) -> None:
-        """Refuse a held order for good."""
-        path, why = f"/holds/{order.order_id}/reject", {"why": "无法核实买家"}
-        answer = await self._api.tell("risk", "POST", path, why, key=f"demo-{order.number}-reject", by=self._reviewer)
+    async def reject(self, order: Order, version: int) -> None:
+        """Refuse a held order for good, if it is still the one that was looked at."""
+        path, body = f"/holds/{order.order_id}/reject", {"version": version, "why": "无法核实买家"}
+        answer = await self._api.tell("risk", "POST", path, body, key=f"demo-{order.number}-reject", by=self._reviewer)
         must(answer, path)
 
     async def blocked(self) -> list[dict[str, Any]]:

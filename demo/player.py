@@ -10,7 +10,7 @@ from typing import Any
 
 from demo.api import Api, must
 from demo.channels import Channels, own_standing
-from demo.desk import AMEND, REJECT, RELEASE, Desk, at_once, cures, verdict
+from demo.desk import AMEND, REJECT, RELEASE, Desk, Hold, at_once, cures, verdict
 from demo.doubles import Doubles
 from demo.orders import SHOP, Order, Slice
 from demo.pickers import Bench, Board, crew
@@ -129,10 +129,10 @@ class Play:
             ids = {order.order_id for order in chapter}
             rows = await self.watch.until("every order's first verdict", ids, verdict_known)
             self.outcome.short.update(each for each, row in rows.items() if row["stock"] == "short")
-            holds = {each: rules for each, rules in (await self.desk.holds()).items() if each in ids}
-            self.outcome.held.update(holds)
+            holds = {each: hold for each, hold in (await self.desk.holds()).items() if each in ids}
+            self.outcome.held.update({each: hold.rules for each, hold in holds.items()})
             await self._cancel(ids & self._set_aside)
-            await self._review({each: rules for each, rules in holds.items() if each not in self._set_aside})
+            await self._review({each: hold for each, hold in holds.items() if each not in self._set_aside})
         self.act = "reviewed orders go on"
         done = self.outcome
         await self.watch.until("released orders to go on", done.released, lambda row: bool(row["risk"] == "cleared"))
@@ -169,16 +169,16 @@ class Play:
             answer = await self._api.webhook(SHOP, f"{order.number}-cancelled", order.cancel_message())
             must(answer, f"cancellation of {order.number}")
 
-    async def _review(self, holds: Mapping[str, list[str]]) -> None:
+    async def _review(self, holds: Mapping[str, Hold]) -> None:
         """Decide on held orders; some ask the buyer or the shop, whose answer is an amended order."""
-        for order_id, rules in sorted(holds.items()):
+        for order_id, hold in sorted(holds.items()):
             order = self._by_id[order_id]
-            decided = verdict(order, rules)
+            decided = verdict(order, hold.rules)
             if decided == RELEASE:
-                await self.desk.release(order)
+                await self.desk.release(order, hold.version)
                 self.outcome.released.add(order_id)
             elif decided == REJECT:
-                await self.desk.reject(order)
+                await self.desk.reject(order, hold.version)
                 self.outcome.rejected.add(order_id)
             elif decided == AMEND:
                 opens = (utc_now() + PRESALE_OPENS_AFTER).replace(microsecond=0) if order.presale else None

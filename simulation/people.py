@@ -148,10 +148,11 @@ class People:
             for row in self.world.database("risk").stored.all_rows(risk.OrderRisk):
                 if row.state != "held":
                     continue
+                seen: dict[str, Any] = {"order_id": row.order_id, "version": row.version, "by": "r"}
                 if self.dice.random() < 0.2:
-                    await self.ask("risk", risk.RejectOrder(order_id=row.order_id, by="r", why="no"))
+                    await self.ask("risk", risk.RejectOrder(**seen, why="no"))
                 else:
-                    await self.ask("risk", risk.ReleaseHold(order_id=row.order_id, by="r", why="ok"))
+                    await self.ask("risk", risk.ReleaseHold(**seen, why="ok"))
 
     async def operate(self) -> None:
         """Override routes now and then, and change who is told what."""

@@ -10,7 +10,9 @@ from libs.decide import Due, Handlers, Needs, On, State
 from services.fulfillment import domain
 from services.fulfillment.domain import Device, Item, OrderFile, PickTask, TaskCommand, Waybill
 
-OrderEvent = OrderPlaced | OrderAmended | OrderCancelRequested | RefundRequested | OrderRejected | StockReleased
+OrderEvent = (
+    OrderPlaced | OrderAmended | OrderCancelRequested | RefundRequested | OrderCleared | OrderRejected | StockReleased
+)
 
 
 def _order(event: OrderEvent) -> Needs:
@@ -29,7 +31,11 @@ def _assigned(event: StockAssigned) -> Needs:
 
 def _cleared(event: OrderCleared) -> Needs:
     """Most orders are cleared once and never amended: their file need not be touched for that."""
-    return {} if event.version == domain.FIRST_VERSION else {OrderFile: [(event.order_id,)]}
+    return {} if event.version == domain.FIRST_VERSION else _order(event)
+
+
+def _tasks_of_cleared(event: OrderCleared, state: State) -> Needs:
+    return {} if event.version == domain.FIRST_VERSION else _tasks_of_order(event, state)
 
 
 def _sku(event: SkuDefined) -> Needs:
@@ -80,7 +86,7 @@ def handlers(*, claim_limit_seconds: int, tolerance: domain.Tolerance, tell_wms:
             OrderAmended: On(domain.amend, needs=_order, then=_tasks_of_order),
             OrderCancelRequested: On(partial(domain.cancel, tell_wms=tell_wms), needs=_order, then=_tasks_of_order),
             RefundRequested: On(partial(domain.refund, tell_wms=tell_wms), needs=_order, then=_tasks_of_order),
-            OrderCleared: On(domain.clear, needs=_cleared),
+            OrderCleared: On(domain.clear, needs=_cleared, then=_tasks_of_cleared),
             OrderRejected: On(partial(domain.reject, tell_wms=tell_wms), needs=_order, then=_tasks_of_order),
             StockAssigned: On(partial(domain.assign, tell_wms=tell_wms), needs=_assigned),
             StockReleased: On(domain.release, needs=_order),

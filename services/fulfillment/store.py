@@ -41,6 +41,7 @@ order_file = Table(
     Column("version", BigInteger, nullable=False),
     Column("assigned_version", BigInteger, nullable=False),
     Column("cleared_version", BigInteger, nullable=False),
+    Column("cleared_requirements", JSONB, nullable=False),
     Column("sealed", Text, nullable=False),
     Column("tasks", JSONB, nullable=False),
     Column("request_id", Text),

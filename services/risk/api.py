@@ -22,6 +22,7 @@ OrderId = Annotated[
 ]
 BuyerKey = Annotated[str, Path(min_length=1, max_length=200, pattern=r"^[\x21-\x7e]+$", examples=["5f1c09…"])]
 Rule = Annotated[str | None, Query(pattern=r"^[a-z][a-z0-9_]{0,59}$", examples=["presale"])]
+Seen = Annotated[int, Field(ge=1, le=2**53, description="the version looked at: of another one it is a 409")]
 Cursor = Annotated[str | None, Query(max_length=800, description="`next_cursor` of the page before")]
 PageSize = Annotated[int, Query(ge=1, le=store.PAGE_LIMIT_ITEMS)]
 
@@ -43,25 +44,29 @@ Content = Annotated[dict[str, Any], AfterValidator(_storable)]
 
 
 class Release(BaseModel):
-    """Which hold is lifted (all when no rule is named), and why."""
+    """Which hold of which version is lifted (all of them, in any version, when they are not named), and why."""
 
     model_config = ConfigDict(
         extra="forbid",
         strict=True,
-        json_schema_extra={"examples": [{"rule": "pickup_high_value", "why": "buyer confirmed by phone"}]},
+        json_schema_extra={
+            "examples": [{"rule": "pickup_high_value", "version": 1, "why": "buyer confirmed by phone"}]
+        },
     )
 
     rule: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,59}$")] | None = None
+    version: Seen | None = None
     why: Text(1, 500)  # type: ignore[valid-type]
 
 
 class Rejection(BaseModel):
-    """Why the order is refused for good."""
+    """Why the order is refused for good, and in which version."""
 
     model_config = ConfigDict(
-        extra="forbid", strict=True, json_schema_extra={"examples": [{"why": "six accounts, one phone"}]}
+        extra="forbid", strict=True, json_schema_extra={"examples": [{"version": 1, "why": "six accounts, one phone"}]}
     )
 
+    version: Seen | None = None
     why: Text(1, 500)  # type: ignore[valid-type]
 
 
@@ -142,19 +147,21 @@ def _verdicts(parts: Parts) -> APIRouter:
     reviewer = parts.auth.require("reviewer")
     refusals: dict[int | str, dict[str, Any]] = {
         404: {"description": "no such order"},
-        409: {"description": "not held, or not by this rule"},
+        409: {"description": "not held, or not by this rule, or in another version, or the rules still fail"},
     }
 
     @router.post(
         "/holds/{order_id}/release",
         operation_id="release_hold",
-        summary="Lift one hold or all; the last one clears the order",
+        summary="Lift one hold or all; the last one clears the order, one that the rules failed on is judged again",
         responses=refusals,
     )
     async def release(
         order_id: OrderId, body: Release, key: IdempotencyKey, caller: Annotated[Caller, Depends(reviewer)]
     ) -> Response:
-        command = domain.ReleaseHold(order_id=order_id, by=caller.subject, why=body.why, rule=body.rule)
+        command = domain.ReleaseHold(
+            order_id=order_id, by=caller.subject, why=body.why, rule=body.rule, version=body.version
+        )
         return respond(await parts.submit(command, key))
 
     @router.post(
@@ -166,7 +173,7 @@ def _verdicts(parts: Parts) -> APIRouter:
     async def reject(
         order_id: OrderId, body: Rejection, key: IdempotencyKey, caller: Annotated[Caller, Depends(reviewer)]
     ) -> Response:
-        command = domain.RejectOrder(order_id=order_id, by=caller.subject, why=body.why)
+        command = domain.RejectOrder(order_id=order_id, by=caller.subject, why=body.why, version=body.version)
         return respond(await parts.submit(command, key))
 
     return router

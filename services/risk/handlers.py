@@ -30,6 +30,10 @@ def _of_order(message: Any) -> Needs:
     return {OrderRisk: [(message.order_id,)]}
 
 
+def _of_release(command: domain.ReleaseHold) -> Needs:
+    return {**_of_order(command), **RULES}
+
+
 def _of_timer(due: Due) -> Needs:
     return {OrderRisk: [(due.key,)]}
 
@@ -61,7 +65,7 @@ def handlers(shipped_rules: Mapping[str, Any], utc_offset_minutes: int = 480) ->
             OrderCancelRequested: On(domain.withdraw, needs=_of_order),
             RefundRequested: On(domain.withdraw_refund, needs=_of_order),
             SkuDefined: On(domain.cost, needs=_of_sku),
-            domain.ReleaseHold: On(domain.release, needs=_of_order),
+            domain.ReleaseHold: On(partial(domain.release, rulebook=rulebook), needs=_of_release),
             domain.RejectOrder: On(domain.reject, needs=_of_order),
             domain.ReplaceRules: On(partial(domain.replace, rulebook=rulebook), needs=_of_rules),
             domain.AllowBuyer: On(domain.allow, needs=_of_buyer),

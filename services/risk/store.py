@@ -28,6 +28,7 @@ order_risk = Table(
     Column("reasons", JSONB, nullable=False),
     Column("requirements", JSONB, nullable=False),
     Column("released", JSONB, nullable=False),
+    Column("unjudged", JSONB, nullable=False),
     CheckConstraint("state IN ('held', 'cleared', 'rejected', 'closed')", name="order_risk_state"),
     CheckConstraint("(state = 'held') = (held_at IS NOT NULL)", name="order_risk_held_at"),
     CheckConstraint("(state = 'held') = (jsonb_array_length(reasons) > 0)", name="order_risk_reasons"),

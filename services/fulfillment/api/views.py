@@ -65,7 +65,7 @@ def router(parts: Parts) -> APIRouter:
             task = await visible_task(connection, caller, task_id)
             file = await store.order(connection, task.order_id)
         if task.state not in LABEL_STATES:
-            detail = "the recipient is shown once the goods are picked, and not after a cancellation"
+            detail = "the label is printed once the parcel was on the scale, and not after a cancellation"
             raise Problem(409, f"the task is {task.state}", detail, state=task.state)
         if file is None or not file.sealed:
             raise Problem(409, "the recipient is not known yet", "ask again in a moment", state=task.state)

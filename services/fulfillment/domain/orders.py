@@ -14,11 +14,11 @@ from libs.decide import Output, State, Unwake
 from services.fulfillment.domain.content import goods_of
 from services.fulfillment.domain.picking import CLAIM_TIMER
 from services.fulfillment.domain.rows import (
-    ADDRESS_FIXED,
     ASSIGNED,
     CANCELLED,
     CLAIMED,
     CLOSED,
+    LABEL_STATES,
     OPEN,
     ORDER_CANCELLED,
     SHIPPED,
@@ -79,7 +79,7 @@ def amend(event: OrderAmended, state: State, now: datetime) -> list[Output]:
     late = []
     if LINES in event.changed and event.version > file.assigned_version and not _same_goods(event, file, state):
         late.append(LINES)
-    if any(task.state in ADDRESS_FIXED for task in _tasks(file, state)):
+    if any(task.state in LABEL_STATES for task in _tasks(file, state)):
         late.extend(field for field in ON_THE_LABEL if field in event.changed)
     else:
         file.sealed = event.sealed
@@ -107,6 +107,7 @@ def assign(event: StockAssigned, state: State, now: datetime, *, tell_wms: bool 
         return []
     file.assigned_version = event.version
     state.put(file)
+    cleared_since = file.cleared_requirements if file.cleared_version > event.version else []
     if file.request_id is not None:
         file.state = ORDER_CANCELLED
         file.tasks = [TaskRef(task_id=parcel.parcel_id, state=CANCELLED) for parcel in event.parcels]
@@ -115,7 +116,7 @@ def assign(event: StockAssigned, state: State, now: datetime, *, tell_wms: bool 
     file.tasks = [TaskRef(task_id=parcel.parcel_id) for parcel in event.parcels]
     outputs: list[Output] = []
     for parcel in event.parcels:
-        task = _task(event, parcel, state, now)
+        task = _task(event, parcel, cleared_since, state, now)
         state.put(task)
         outputs.append(
             PickTaskCreated(
@@ -132,16 +133,21 @@ def assign(event: StockAssigned, state: State, now: datetime, *, tell_wms: bool 
     return outputs + _missed_amendment(event, file)
 
 
-def _task(event: StockAssigned, parcel: ParcelPlan, state: State, now: datetime) -> PickTask:
+def _task(event: StockAssigned, parcel: ParcelPlan, cleared_since: list[str], state: State, now: datetime) -> PickTask:
     return PickTask(
         task_id=parcel.parcel_id,
         order_id=event.order_id,
         warehouse=parcel.warehouse,
         lines=[PickLine(line_id=line.line_id, sku=line.sku, quantity=line.quantity) for line in parcel.lines],
-        requirements=list(event.requirements),
+        requirements=_required(event.requirements, cleared_since),
         expected_weight_grams=_weight(parcel.lines, state),
         created_at=now,
     )
+
+
+def _required(given: list[str], cleared_since: list[str]) -> list[str]:
+    """Return what goods require and what a later change does: they may be those of before the change, so both hold."""
+    return sorted({*given, *cleared_since})
 
 
 def _weight(lines: Iterable[StockLine], state: State) -> int | None:
@@ -188,13 +194,24 @@ def reject(event: OrderRejected, state: State, now: datetime, *, tell_wms: bool 
 
 
 def clear(event: OrderCleared, state: State, now: datetime) -> list[Output]:
-    """Note that risk cleared an amendment. The first content is never assigned uncleared: nothing to note."""
+    """Note that risk cleared an amendment, and let its parcels that have not left require what it requires.
+
+    The first content is never assigned uncleared: nothing to note.
+    """
     if event.version == FIRST_VERSION:
         return []
     file = _file(event.order_id, state)
-    if event.version > file.cleared_version:
-        file.cleared_version = event.version
-        state.put(file)
+    if event.version <= file.cleared_version:
+        return []
+    file.cleared_version, file.cleared_requirements = event.version, event.requirements
+    state.put(file)
+    if event.version <= file.assigned_version:
+        return []
+    for task in _tasks(file, state):
+        required = _required(task.requirements, event.requirements)
+        if task.state not in (SHIPPED, CANCELLED) and required != task.requirements:
+            task.requirements = required
+            state.put(task)
     return []
 
 

@@ -146,6 +146,7 @@ def ship(command: ShipParcel, state: State, now: datetime, *, tell_wms: bool = F
         waybill=command.waybill,
         services=task.services,
         last=last,
+        sealed=file.sealed,
     )
     outputs: list[Output] = [shipped]
     if tell_wms:

@@ -16,16 +16,17 @@ HANDED_BACK = "handed_back"
 
 
 def claim(command: ClaimTask, state: State, now: datetime, *, claim_limit_seconds: int) -> list[Output]:
-    """Give the task to the first who asks; to him it is given again, to others it is refused until the claim ends."""
+    """Give the task to the first who asks. Until his claim ends he is shown it again, and others are refused.
+
+    Afterwards whoever asks begins anew, he as well as any other.
+    """
     task = admit(command, state)
     if isinstance(task, Reply):
         return [task]
     outputs: list[Output] = []
     if task.state == CLAIMED:
-        if task.picker == command.by:
-            return [_shown(task, state)]
         if task.claim_until is None or now < task.claim_until:
-            return [held_by_another(task)]
+            return [_shown(task, state) if task.picker == command.by else held_by_another(task)]
         # The timer is a moment late: whoever asks after the claim's end need not wait for it.
         outputs.append(_unclaim(task, EXPIRED))
     if task.state != OPEN:

@@ -24,10 +24,9 @@ SHIPPED = "shipped"
 CANCELLED = "cancelled"
 TASK_STATES = (OPEN, CLAIMED, PICKED, PACKED, WEIGHED, RECHECK, SHIPPED, CANCELLED)
 
-# The label is printed when the parcel goes on the scale: from then on its address is fixed.
-ADDRESS_FIXED = (WEIGHED, RECHECK, SHIPPED)
-# The recipient is shown only while somebody has the goods in hand.
-LABEL_STATES = (PICKED, PACKED, RECHECK, WEIGHED, SHIPPED)
+# The label is printed when the parcel goes on the scale: from then on its recipient is shown, and its address is fixed.
+# Not a step earlier, or an address that is taken meanwhile would not be the one that is printed.
+LABEL_STATES = (RECHECK, WEIGHED, SHIPPED)
 
 
 class TaskRef(Part, frozen=True, kw_only=True):
@@ -40,7 +39,8 @@ class TaskRef(Part, frozen=True, kw_only=True):
 class OrderFile(Row, kw_only=True):
     """One order. `version` is that of the newest content heard, `assigned_version` that of the goods given (0: none).
 
-    `cleared_version` is the newest amendment that risk has cleared; what the goods were given for was cleared before.
+    `cleared_version` is the newest amendment that risk has cleared, `cleared_requirements` what it requires; what the
+    goods were given for was cleared before, and they brought its requirements along.
     `request_id` is a cancellation that came before the goods were assigned. `amended_goods` are the lines of an
     amendment that came before them too. `too_late` are the requests that were answered with CancelTooLate.
     """
@@ -51,6 +51,7 @@ class OrderFile(Row, kw_only=True):
     version: int = 0
     assigned_version: int = 0
     cleared_version: int = 0
+    cleared_requirements: list[str] = []
     sealed: str = ""
     tasks: list[TaskRef] = []
     request_id: str | None = None

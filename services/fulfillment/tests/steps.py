@@ -73,8 +73,8 @@ def rejected(version: int = 2) -> OrderRejected:
     return OrderRejected(order_id=ORDER, version=version, by="rev", why="fraud")
 
 
-def cleared(version: int = 2) -> OrderCleared:
-    return OrderCleared(order_id=ORDER, version=version, rule_version=1)
+def cleared(version: int = 2, *requirements: str) -> OrderCleared:
+    return OrderCleared(order_id=ORDER, version=version, rule_version=1, requirements=list(requirements))
 
 
 def released(reason: str = "cancelled", *, final: bool = True) -> StockReleased:

@@ -12,6 +12,7 @@ from contracts.shipments import (
 )
 from libs.decide import Send
 from services.fulfillment import domain
+from services.fulfillment.domain.parcels import SIGNATURE
 from services.fulfillment.tests.steps import (
     NOW,
     ONE,
@@ -150,6 +151,12 @@ class TestAmendment:
         assert run(made, amended(2, "destination", "sealed", "note")) == []
         assert made.row(domain.OrderFile, ORDER).sealed == "sealed-2"
 
+    def test_a_parcel_names_whom_its_label_does(self):
+        made = bench()
+        run(made, content(), assigned(), *PACK, amended(2, "recipient"), cleared(2), weigh(1600))
+        run(made, amended(3, "recipient"), cleared(3))
+        assert events(run(made, ship()), ParcelShipped)[0].sealed == "sealed-2"
+
     @pytest.mark.parametrize("steps", [(*PACK, weigh(5)), WEIGH, SHIP])
     def test_afterwards_it_is_too_late(self, steps):
         made = bench()
@@ -158,6 +165,14 @@ class TestAmendment:
         assert outputs == [AmendTooLate(order_id=ORDER, version=2, changed=["destination", "sealed"])]
         assert made.row(domain.OrderFile, ORDER).sealed == "sealed-1"
         assert run(made, amended(2, "sealed")) == []
+
+    @pytest.mark.parametrize("steps", [(), PICK[:1], PICK, PACK, (*PACK, weigh(5)), WEIGH, SHIP])
+    def test_a_label_is_given_only_when_its_address_can_no_longer_change(self, steps):
+        made = bench()
+        run(made, content(), assigned(), *steps)
+        given = task(made).state in domain.LABEL_STATES
+        run(made, amended(2, "recipient"))
+        assert (made.row(domain.OrderFile, ORDER).sealed == "sealed-1") == given
 
     def test_the_lines_are_too_late_once_the_task_is_there_but_the_address_is_not(self):
         made = bench()
@@ -196,6 +211,36 @@ class TestReview:
         made = bench()
         run(made, content(), amended(2, "lines"), assigned(version=2), *WEIGH)
         assert len(events(run(made, ship()), ParcelShipped)) == 1
+
+    def test_what_a_change_requires_is_required_of_the_parcel(self):
+        made = bench()
+        run(made, content(), assigned(requirements=["fragile"]), amended(2, "total"), claim())
+        run(made, cleared(2, SIGNATURE))
+        assert task(made).requirements == ["fragile", SIGNATURE], "the goods may be those of before the change"
+        refused = reply(run(made, *WEIGH[1:], ship()))
+        assert (refused.status, refused.body["missing_services"]) == (409, [SIGNATURE])
+        (shipped,) = events(run(made, ship(services=[SIGNATURE])), ParcelShipped)
+        assert shipped.services == [SIGNATURE]
+
+    def test_it_is_also_required_when_its_clearance_is_heard_before_the_goods(self):
+        made = bench()
+        (created,) = events(
+            run(made, content(), amended(2, "total"), cleared(2, SIGNATURE), assigned()), PickTaskCreated
+        )
+        assert created.requirements == task(made).requirements == [SIGNATURE]
+
+    def test_goods_given_for_a_change_require_what_they_bring_along(self):
+        made = bench()
+        run(made, content(), amended(2, "lines"), cleared(2, SIGNATURE), assigned(version=3), cleared(3, "fragile"))
+        assert task(made).requirements == []
+
+    def test_what_has_left_requires_nothing_more(self):
+        made = bench()
+        run(made, content(), assigned(parcels=2), claim(), scan("6901", 2), pack(("6901", 2)), weigh(600), ship())
+        run(made, amended(2, "total"), cleared(2, SIGNATURE))
+        assert (task(made).requirements, task(made, TWO).requirements) == ([], [SIGNATURE])
+        assert run(made, cleared(2, SIGNATURE), cancelling(), cleared(3, "fragile")) == []
+        assert task(made, TWO).requirements == [SIGNATURE]
 
     def test_a_refusal_stops_what_has_not_left(self):
         made = bench()

@@ -101,13 +101,17 @@ class TestClaim:
         assert made.tick(NOW + timedelta(seconds=LIMIT)) == []
         assert len(made.tick(NOW + timedelta(seconds=600 + LIMIT))) == 1
 
-    def test_whoever_asks_after_its_end_need_not_wait_for_the_timer(self):
+    @pytest.mark.parametrize("picker", ["pda-1", "pda-2"])
+    def test_whoever_asks_after_its_end_begins_anew_without_waiting_for_the_timer(self, picker):
         made = bench()
-        run(made, assigned(), claim())
-        late = NOW + timedelta(seconds=LIMIT + 1)
-        outputs = run(made, claim(by="pda-2"), at=late)
+        run(made, assigned(), claim(), scan("6901"))
+        late = NOW + timedelta(seconds=LIMIT)
+        outputs = run(made, claim(by=picker), at=late)
         assert [type(event) for event in outputs[:2]] == [PickTaskUnclaimed, PickTaskClaimed]
+        assert reply(outputs).body["claim_until"] == (late + timedelta(seconds=LIMIT)).isoformat()
+        assert [line.scanned for line in task(made).lines] == [0, 0]
         assert made.tick(late) == []
+        assert task(made).picker == picker
 
     def test_handing_back(self):
         made = bench()

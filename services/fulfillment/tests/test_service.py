@@ -200,15 +200,18 @@ async def test_personal_data_are_nowhere_in_clear(stack: Stack):
         assert "13800000000" not in held
 
 
-async def test_the_label_is_shown_only_while_the_goods_are_in_hand(stack: Stack):
+async def test_the_label_is_given_from_the_scale_on_and_not_after_a_cancellation(stack: Stack):
     await with_order(stack)
-    refused = await stack.client.get(f"/tasks/{RAW}/label", headers=CD)
-    assert (refused.status_code, refused.json()["state"]) == (409, "open")
     assert (await stack.client.get(f"/tasks/{RAW}/label", headers=GZ)).status_code == 403
     await stack.post(f"/tasks/{RAW}/claim", CD)
     for scan_id, barcode, quantity in (("a", "CUP", 2), ("b", "LAMP", 1)):
         body = {"scan_id": scan_id, "barcode": barcode, "quantity": quantity}
         await stack.client.post(f"/tasks/{RAW}/scan", json=body, headers=CD)
+    items = [{"barcode": "CUP", "quantity": 2}, {"barcode": "LAMP", "quantity": 1}]
+    await stack.post(f"/tasks/{RAW}/pack", CD, {"items": items})
+    refused = await stack.client.get(f"/tasks/{RAW}/label", headers=CD)
+    assert (refused.status_code, refused.json()["state"]) == (409, "packed")
+    await stack.post(f"/tasks/{RAW}/weigh", CD, {"weight_grams": 20})
     assert (await stack.client.get(f"/tasks/{RAW}/label", headers=CD)).status_code == 200
     await stack.vault.destroy("demo", "2026-11")
     assert (await stack.client.get(f"/tasks/{RAW}/label", headers=CD)).status_code == 410

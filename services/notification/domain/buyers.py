@@ -47,7 +47,7 @@ def remember(event: OrderPlaced | OrderAmended, state: State, now: datetime) -> 
 def tell_buyer(event: ParcelShipped, state: State, now: datetime) -> list[Output]:
     """Tell the buyer carrier and waybill, or remember to as soon as the order is known."""
     row = state.get(Recipient, event.order_id) or Recipient(order_id=event.order_id)
-    parcel = Parcel(task_id=event.task_id, carrier=event.carrier, waybill=event.waybill)
+    parcel = Parcel(task_id=event.task_id, carrier=event.carrier, waybill=event.waybill, sealed=event.sealed)
     if row.known:
         return _tell_shipped(row, parcel, state, now)
     if all(seen.task_id != parcel.task_id for seen in row.waiting):
@@ -75,12 +75,14 @@ def _tell_shipped(row: Recipient, parcel: Parcel, state: State, now: datetime) -
     if row.buyer_key and state.get(OptOut, row.buyer_key) is not None:
         notice.state = "opted_out"
         return []
-    if not row.sealed:
+    # Whom the parcel goes to: an amendment heard here may have come too late for its label.
+    sealed = parcel.sealed or row.sealed
+    if not sealed:
         return settled(notice, ok=False, detail="the order names no recipient", attempts=0)
     values = {"order_no": row.order_id.split(".", 2)[-1], "carrier": parcel.carrier, "waybill": parcel.waybill}
     used = placeholders(template.text)
     body = {
-        "sealed": row.sealed,
+        "sealed": sealed,
         "template": template.name,
         "template_version": template.version,
         "provider_code": template.provider_code,

@@ -16,11 +16,12 @@ DINGTALK = "dingtalk"
 
 
 class Parcel(msgspec.Struct, frozen=True, kw_only=True):
-    """A parcel that left before its order was known here."""
+    """A parcel that left before its order was known here; `sealed` is whom its label names, empty when not said."""
 
     task_id: str
     carrier: str
     waybill: str
+    sealed: str = ""
 
 
 class Recipient(Row, kw_only=True):

@@ -50,7 +50,7 @@ def placed(
     return kind(**{**content, **more})
 
 
-def shipped(order_id: str = ORDER, n: int = 1) -> ParcelShipped:
+def shipped(order_id: str = ORDER, n: int = 1, sealed: str = "") -> ParcelShipped:
     return ParcelShipped(
         order_id=order_id,
         task_id=f"{order_id}/{n}",
@@ -58,6 +58,7 @@ def shipped(order_id: str = ORDER, n: int = 1) -> ParcelShipped:
         lines=[StockLine(line_id="1", sku="A", quantity=1)],
         carrier="SF",
         waybill=f"SF{n}",
+        sealed=sealed,
     )
 
 
@@ -124,6 +125,14 @@ def test_an_amendment_changes_whom_the_next_parcel_goes_to(bench: Bench) -> None
     bench.handle(placed(sealed="k1:other", version=2, changed=["recipient"]), NOW)
     [send] = bench.handle(shipped(), NOW)
     assert send.body["sealed"] == "k1:other"
+
+
+@pytest.mark.parametrize("known_first", [True, False])
+def test_a_parcel_is_told_to_whom_its_label_names(bench: Bench, known_first: bool) -> None:
+    late = placed(sealed="k1:too late", version=2, changed=["recipient"])
+    told = [placed(), late, shipped(sealed="k1:sealed")] if known_first else [shipped(sealed="k1:sealed"), late]
+    [send] = [output for message in told for output in bench.handle(message, NOW)]
+    assert send.body["sealed"] == "k1:sealed"
 
 
 def test_an_order_without_recipient_fails_its_notice_at_once(bench: Bench) -> None:

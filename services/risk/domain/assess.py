@@ -1,13 +1,17 @@
 """From an order's content to held or cleared; what a cancellation, a cost and the passing of time change about it."""
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import msgspec
 
 from contracts.catalog import SkuDefined
-from contracts.orders import OrderCancelRequested, OrderContent, RefundRequested
+from contracts.orders import OrderAmended, OrderCancelRequested, OrderContent, RefundRequested
 from contracts.risk import HoldReason, HoldResolved, OrderCleared, OrderHeld
 from libs.decide import Due, Output, State, Unwake, Wake
 from libs.rules import RuleFailed
-from services.risk.domain.facts import facts_of, utc
+from services.risk.domain.facts import ADDRESS_FACTS, facts_of, utc
 from services.risk.domain.findings import RULE_ERROR, Verdict, failed, judge
 from services.risk.domain.rows import AllowedBuyer, BuyerDay, OrderRisk, SkuCost
 from services.risk.domain.rulebook import Rulebook
@@ -15,6 +19,8 @@ from services.risk.domain.rulebook import Rulebook
 HELD, CLEARED, REJECTED, CLOSED = "held", "cleared", "rejected", "closed"
 TIMER = "hold"
 BY_SYSTEM = "risk"
+# Amended fields after which the parcel goes to somebody else or elsewhere.
+ADDRESSED = ("destination", "recipient", "sealed")
 NOTHING_ZH, NOTHING_EN = "没有规则反对发货", "No rule speaks against shipping"
 
 
@@ -37,24 +43,18 @@ def assess(
     row = before or OrderRisk(order_id=order.order_id, version=0, state=CLEARED)
     if row.nth_of_day == 0 and order.buyer_key:
         row.nth_of_day = _count(order.buyer_key, local_day(order.placed_at, utc_offset_minutes), state)
-    verdict, rule_version = _judge(order, row, state, now, rulebook)
-    holds = [reason for reason in verdict.holds if not overruled(row, reason)]
+    if isinstance(order, OrderAmended) and any(field in order.changed for field in ADDRESSED):
+        row.released = _released_anywhere(row)
+    verdict = judged(_facts(order, row, state, now), row, state, now, rulebook)
     outputs: list[Output] = []
-    wanted = {reason.rule for reason in holds}
+    wanted = {reason.rule for reason in verdict.holds}
     for reason in row.reasons:
         if reason.rule not in wanted:
             outputs.append(
                 resolved(row, reason, "superseded", BY_SYSTEM, f"no longer applies in version {order.version}")
             )
-    had_timer = next_time(row.reasons) is not None
-    row.version, row.rule_version = order.version, rule_version
-    row.reasons, row.requirements = holds, verdict.requirements
-    if holds:
-        row.state, row.held_at = HELD, row.held_at or now
-        outputs.append(OrderHeld(order_id=row.order_id, version=row.version, reasons=holds))
-    else:
-        outputs.append(clear(row, verdict.why_zh or NOTHING_ZH, verdict.why_en or NOTHING_EN))
-    outputs.extend(timer(row, had_timer))
+    row.version = order.version
+    outputs.extend(settle(row, verdict, now))
     state.put(row)
     return outputs
 
@@ -66,20 +66,41 @@ def _count(buyer_key: str, day: str, state: State) -> int:
     return row.orders
 
 
-def _judge(order: OrderContent, row: OrderRisk, state: State, now: datetime, rulebook: Rulebook) -> tuple[Verdict, int]:
+def _facts(order: OrderContent, row: OrderRisk, state: State, now: datetime) -> dict[str, Any]:
     costs: dict[str, int | None] = {}
     for line in order.lines:
         if line.sku not in costs:
             known = state.get(SkuCost, line.sku)
             costs[line.sku] = None if known is None else known.cost
     allowed = bool(order.buyer_key) and state.get(AllowedBuyer, order.buyer_key) is not None
-    facts = facts_of(order, costs, row.nth_of_day, allowed, now)
+    return facts_of(order, costs, row.nth_of_day, allowed, now)
+
+
+def judged(facts: Mapping[str, Any], row: OrderRisk, state: State, now: datetime, rulebook: Rulebook) -> Verdict:
+    """Return what the rules in force say of these facts, less what a person overruled for this order."""
     rules = rulebook.row(state, now)
     try:
-        graph = rulebook.graph(rules)
+        verdict = judge(rulebook.graph(rules), facts, now)
     except RuleFailed as failure:
-        return failed(rules.version, str(failure)), rules.version
-    return judge(graph, facts, now), rules.version
+        return failed(rules.version, str(failure), facts)
+    if not row.released:
+        return verdict
+    holds = [reason for reason in verdict.holds if not overruled(row, reason)]
+    return msgspec.structs.replace(verdict, holds=holds)
+
+
+def settle(row: OrderRisk, verdict: Verdict, now: datetime) -> list[Output]:
+    """Put a verdict in force: say what holds the order, or that nothing does, and set its timer."""
+    had_timer = next_time(row.reasons) is not None
+    row.rule_version, row.reasons, row.requirements = verdict.rule_version, verdict.holds, verdict.requirements
+    row.unjudged = dict(verdict.unjudged)
+    said: Output
+    if row.reasons:
+        row.state, row.held_at = HELD, row.held_at or now
+        said = OrderHeld(order_id=row.order_id, version=row.version, reasons=row.reasons)
+    else:
+        said = clear(row, verdict.why_zh or NOTHING_ZH, verdict.why_en or NOTHING_EN)
+    return [said, *timer(row, had_timer)]
 
 
 def overruled(row: OrderRisk, reason: HoldReason) -> bool:
@@ -88,6 +109,11 @@ def overruled(row: OrderRisk, reason: HoldReason) -> bool:
     A failure of the rules is never overruled for the future: it says nothing about what they would have found.
     """
     return reason.rule != RULE_ERROR and row.released.get(reason.rule) == reason.facts
+
+
+def _released_anywhere(row: OrderRisk) -> dict[str, dict[str, Any]]:
+    """Return the releases that hold for any address: facts of the address do not tell one from another."""
+    return {rule: seen for rule, seen in row.released.items() if seen.keys().isdisjoint(ADDRESS_FACTS)}
 
 
 def resolved(row: OrderRisk, reason: HoldReason, verdict: str, by: str, why: str) -> HoldResolved:
@@ -145,7 +171,7 @@ def withdraw(event: OrderCancelRequested | RefundRequested, state: State, now: d
     outputs: list[Output] = [resolved(row, reason, "superseded", BY_SYSTEM, "cancelled") for reason in row.reasons]
     if next_time(row.reasons) is not None:
         outputs.append(Unwake(kind=TIMER, key=row.order_id))
-    row.state, row.held_at, row.reasons = CLOSED, None, []
+    row.state, row.held_at, row.reasons, row.unjudged = CLOSED, None, [], {}
     state.put(row)
     return outputs
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from contracts.orders import OrderContent, OrderLine
+from contracts.orders import Destination, OrderContent, OrderLine
 
 # These kinds are sent free of charge or in exchange: their receipt says nothing about a price.
 EXEMPT_FROM_MARGIN = ("exchange", "reissue")
@@ -106,6 +106,10 @@ FACTS: tuple[Fact, ...] = (
     ),
     _fact("lines[].cost_total", "integer or null", "minor unit", "成本 × 数量", "cost × quantity, null when not known"),
 )
+
+
+# What the rules know of the address: each field of it is a fact of the same name.
+ADDRESS_FACTS = frozenset(f"order.{field}" for field in Destination.__struct_fields__)
 
 
 def utc(at: datetime) -> datetime:

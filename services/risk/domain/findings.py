@@ -38,12 +38,14 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer in risk's own words, in the rules' order, each rule once."""
+    """The answer in risk's own words, in the rules' order, each rule once; `unjudged` are the facts they failed on."""
 
+    rule_version: int
     holds: list[HoldReason]
     requirements: list[str]
     why_zh: str = ""
     why_en: str = ""
+    unjudged: Mapping[str, Any] = {}
 
 
 def findings_of(answer: Mapping[str, Any]) -> list[Finding]:
@@ -65,9 +67,9 @@ def judge(graph: Graph, facts: Mapping[str, Any], now: datetime) -> Verdict:
     try:
         findings = findings_of(graph.evaluate(facts))
     except RuleFailed as failure:
-        return failed(graph.version, str(failure))
+        return failed(graph.version, str(failure), facts)
     if not findings:
-        return Verdict(holds=[], requirements=[])
+        return Verdict(rule_version=graph.version, holds=[], requirements=[])
     holds: dict[str, HoldReason] = {}
     required: dict[str, Finding] = {}
     for finding in findings:
@@ -87,6 +89,7 @@ def judge(graph: Graph, facts: Mapping[str, Any], now: datetime) -> Verdict:
         )
         holds.setdefault(finding.rule, reason)
     return Verdict(
+        rule_version=graph.version,
         holds=list(holds.values()),
         requirements=sorted(required),
         why_zh="；".join([finding.message_zh for finding in required.values()]),
@@ -101,7 +104,7 @@ def try_out(graph: Graph, given: Mapping[str, Any]) -> dict[str, Any]:
     return answer
 
 
-def failed(version: int, error: str) -> Verdict:
+def failed(version: int, error: str, facts: Mapping[str, Any]) -> Verdict:
     """Return the verdict of rules that could not answer."""
     reason = HoldReason(
         rule=RULE_ERROR,
@@ -110,7 +113,7 @@ def failed(version: int, error: str) -> Verdict:
         message_zh="风控规则执行失败，需人工审核",
         message_en="The risk rules failed: held for review",
     )
-    return Verdict(holds=[reason], requirements=[])
+    return Verdict(rule_version=version, holds=[reason], requirements=[], unjudged=facts)
 
 
 def _seen(names: list[str], facts: Mapping[str, Any], parameters: Mapping[str, Any]) -> dict[str, Any]:

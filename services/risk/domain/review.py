@@ -5,7 +5,7 @@ from typing import Any
 
 from contracts.risk import OrderRejected
 from libs.decide import Output, Reply, State, Unwake, problem
-from services.risk.domain.assess import HELD, REJECTED, TIMER, clear, next_time, resolved, timer
+from services.risk.domain.assess import HELD, REJECTED, TIMER, clear, judged, next_time, resolved, settle, timer
 from services.risk.domain.rows import (
     AllowBuyer,
     AllowedBuyer,
@@ -14,17 +14,23 @@ from services.risk.domain.rows import (
     RejectOrder,
     ReleaseHold,
 )
+from services.risk.domain.rulebook import Rulebook
 
 
-def release(command: ReleaseHold, state: State, now: datetime) -> list[Output]:
-    """Lift the named hold (all without a name); the last one clears the order."""
+def release(command: ReleaseHold, state: State, now: datetime, *, rulebook: Rulebook) -> list[Output]:
+    """Lift the named hold (all without a name); the last one clears the order.
+
+    An order that the rules failed on is judged by them instead: what they require of it, nobody else knows.
+    """
     row = state.get(OrderRisk, command.order_id)
-    refusal = _refusal(row, command.order_id)
+    refusal = _refusal(row, command)
     if refusal is not None or row is None:
         return [refusal or problem(404, "no such order")]
     lifted = [reason for reason in row.reasons if command.rule in (None, reason.rule)]
     if not lifted:
         return [problem(409, "the order is not held by this rule", open=_rules(row), field="rule")]
+    if row.unjudged:
+        return _judge_again(row, command, state, now, rulebook)
     outputs: list[Output] = [resolved(row, reason, "released", command.by, command.why) for reason in lifted]
     had_timer = next_time(row.reasons) is not None
     row.released = {**row.released, **{reason.rule: reason.facts for reason in lifted}}
@@ -36,10 +42,22 @@ def release(command: ReleaseHold, state: State, now: datetime) -> list[Output]:
     return [*outputs, _answer(row)]
 
 
+def _judge_again(row: OrderRisk, command: ReleaseHold, state: State, now: datetime, rulebook: Rulebook) -> list[Output]:
+    """Judge an order that the rules failed on by those in force now, which may have been mended meanwhile."""
+    verdict = judged(row.unjudged, row, state, now, rulebook)
+    if verdict.unjudged:
+        detail = f"{verdict.holds[0].facts['error']}; mend the rules and release again, or reject the order"
+        return [problem(409, "the rules still fail on this order", detail, open=_rules(row))]
+    outputs: list[Output] = [resolved(row, reason, "released", command.by, command.why) for reason in row.reasons]
+    outputs.extend(settle(row, verdict, now))
+    state.put(row)
+    return [*outputs, _answer(row)]
+
+
 def reject(command: RejectOrder, state: State, now: datetime) -> list[Output]:
     """Refuse a held order for good."""
     row = state.get(OrderRisk, command.order_id)
-    refusal = _refusal(row, command.order_id)
+    refusal = _refusal(row, command)
     if refusal is not None or row is None:
         return [refusal or problem(404, "no such order")]
     outputs: list[Output] = [
@@ -47,7 +65,7 @@ def reject(command: RejectOrder, state: State, now: datetime) -> list[Output]:
     ]
     if next_time(row.reasons) is not None:
         outputs.append(Unwake(kind=TIMER, key=row.order_id))
-    row.state, row.held_at, row.reasons = REJECTED, None, []
+    row.state, row.held_at, row.reasons, row.unjudged = REJECTED, None, [], {}
     state.put(row)
     return [*outputs, _answer(row)]
 
@@ -68,11 +86,14 @@ def disallow(command: DisallowBuyer, state: State, now: datetime) -> list[Output
     return [Reply(body={"buyer_key": command.buyer_key, "allowed": False})]
 
 
-def _refusal(row: OrderRisk | None, order_id: str) -> Reply | None:
+def _refusal(row: OrderRisk | None, command: ReleaseHold | RejectOrder) -> Reply | None:
     if row is None or row.version == 0:
-        return problem(404, "no such order", f"risk has not seen order {order_id}")
+        return problem(404, "no such order", f"risk has not seen order {command.order_id}")
     if row.state != HELD:
         return problem(409, "the order is not held", f"it is {row.state}", state=row.state)
+    if command.version not in (None, row.version):
+        detail = f"version {row.version} is held, the verdict is on version {command.version}: look at it again"
+        return problem(409, "the order was amended meanwhile", detail, version=row.version, open=_rules(row))
     return None
 
 

@@ -36,6 +36,7 @@ class RuleVersion(Entry, frozen=True, kw_only=True):
 class OrderRisk(Row, kw_only=True):
     """One order: `reasons` are its open holds; `released` maps a rule that a person overruled to the facts it saw.
 
+    `unjudged` are the facts that the rules failed on, as long as that holds the order.
     `state`: held, cleared, rejected or closed (cancelled; also the mark of a cancellation that came first).
     `nth_of_day`: which order of its buyer on its local day it was, 0 when not counted.
     """
@@ -50,6 +51,7 @@ class OrderRisk(Row, kw_only=True):
     reasons: list[HoldReason] = []
     requirements: list[str] = []
     released: dict[str, dict[str, Any]] = {}
+    unjudged: dict[str, Any] = {}
 
 
 class BuyerDay(Row, kw_only=True):
@@ -80,12 +82,13 @@ class AllowedBuyer(Row, kw_only=True):
 
 
 class ReleaseHold(Command, frozen=True, kw_only=True):
-    """A reviewer lifts one hold of an order, or all of them."""
+    """A reviewer lifts one hold of an order, or all of them; `version` is the content that was looked at."""
 
     order_id: str
     by: str
     why: str
     rule: str | None = None
+    version: int | None = None
 
     @property
     def key(self) -> str:
@@ -94,11 +97,12 @@ class ReleaseHold(Command, frozen=True, kw_only=True):
 
 
 class RejectOrder(Command, frozen=True, kw_only=True):
-    """A reviewer refuses a held order for good."""
+    """A reviewer refuses a held order for good; `version` is the content that was looked at."""
 
     order_id: str
     by: str
     why: str
+    version: int | None = None
 
     @property
     def key(self) -> str:

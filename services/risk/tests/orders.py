@@ -4,10 +4,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from contracts.orders import Destination, Discount, OrderAmended, OrderCancelRequested, OrderLine, OrderPlaced
+from libs.decide import Reply
 from libs.rules import defaults
 from libs.testkit.bench import Bench
+from services.risk.domain import RejectOrder, ReleaseHold
 from services.risk.handlers import handlers
 
+ID = "own.demo.1"
 NOW = datetime(2026, 11, 11, 4, tzinfo=UTC)
 HERE = Destination(resolved=True, province_code="420000", city_code="420100", district_code="420111", region="华中")
 NOWHERE = Destination(resolved=False, why_unresolved="no district")
@@ -63,3 +66,16 @@ def held_by(outputs: list[Any]) -> list[str]:
     verdicts = [output for output in outputs if type(output).__name__ in ("OrderHeld", "OrderCleared")]
     assert len(verdicts) == 1, outputs
     return [reason.rule for reason in getattr(verdicts[0], "reasons", [])]
+
+
+def release(rule: str | None = None, order_id: str = ID, version: int | None = None) -> ReleaseHold:
+    return ReleaseHold(order_id=order_id, by="rita", why="called the buyer", rule=rule, version=version)
+
+
+def reject(order_id: str = ID, version: int | None = None) -> RejectOrder:
+    return RejectOrder(order_id=order_id, by="rita", why="fraud", version=version)
+
+
+def status(outputs: list[Any]) -> int:
+    [reply] = [output for output in outputs if isinstance(output, Reply)]
+    return reply.status

@@ -7,7 +7,7 @@ import pytest
 
 from contracts.catalog import SkuDefined
 from contracts.orders import RefundRequested
-from libs.decide import Due, Reply, Unwake, Wake
+from libs.decide import Due, Unwake, Wake
 from libs.rules import defaults
 from services.risk.domain import (
     AllowBuyer,
@@ -15,8 +15,6 @@ from services.risk.domain import (
     BuyerDay,
     DisallowBuyer,
     OrderRisk,
-    RejectOrder,
-    ReleaseHold,
     ReplaceRules,
     RuleGraph,
     RuleVersion,
@@ -24,6 +22,7 @@ from services.risk.domain import (
 )
 from services.risk.tests.orders import (
     HERE,
+    ID,
     NOW,
     NOWHERE,
     PICKUP,
@@ -32,20 +31,15 @@ from services.risk.tests.orders import (
     cancelled,
     held_by,
     later,
+    line,
     names,
     placed,
+    reject,
+    release,
+    status,
 )
 
 SHIPPED = defaults.read("risk")
-ID = "own.demo.1"
-
-
-def release(rule=None, order_id=ID):
-    return ReleaseHold(order_id=order_id, by="rita", why="called the buyer", rule=rule)
-
-
-def reject(order_id=ID):
-    return RejectOrder(order_id=order_id, by="rita", why="fraud")
 
 
 def changed(**parameters):
@@ -54,11 +48,6 @@ def changed(**parameters):
     content["parameters"] |= parameters
     content["examples"] = content["examples"][:1]
     return content
-
-
-def status(outputs):
-    [reply] = [output for output in outputs if isinstance(output, Reply)]
-    return reply.status
 
 
 def test_an_order_is_judged_once_a_version():
@@ -101,66 +90,6 @@ def test_a_cleared_order_can_be_held_by_its_amendment():
     risk = bench()
     risk.handle(placed(), NOW)
     assert held_by(risk.handle(amended(destination=NOWHERE), NOW)) == ["unresolved_address"]
-
-
-def test_a_release_lifts_one_hold_and_the_last_one_clears():
-    risk = bench()
-    risk.handle(placed(destination=PICKUP, total=60_000, kind="presale"), NOW)
-    outputs = risk.handle(release("presale"), NOW)
-    assert names(outputs) == ["HoldResolved", "Reply"]
-    assert (outputs[0].verdict, outputs[0].by, outputs[0].why) == ("released", "rita", "called the buyer")
-    assert outputs[1].body["open"] == ["pickup_high_value"]
-    assert status(risk.handle(release("presale"), NOW)) == 409
-    outputs = risk.handle(release(), NOW)
-    assert names(outputs) == ["HoldResolved", "OrderCleared", "Reply"]
-    assert status(risk.handle(release(), NOW)) == 409
-    assert risk.row(OrderRisk, ID).state == "cleared"
-
-
-def test_a_release_keeps_the_requirements():
-    risk = bench()
-    order = placed(destination=NOWHERE)
-    lines = [type(order.lines[0])(line_id="1", sku="A", quantity=1, unit_price=30_000)]
-    risk.handle(placed(destination=NOWHERE, lines=lines), NOW)
-    outputs = risk.handle(release(), NOW)
-    assert outputs[1].requirements == ["signature_on_delivery"]
-
-
-def test_a_released_rule_stays_released_while_it_sees_the_same():
-    risk = bench()
-    risk.handle(placed(destination=PICKUP, total=60_000), NOW)
-    risk.handle(release(), NOW)
-    assert held_by(risk.handle(amended(destination=PICKUP, total=60_000, has_note=True), NOW)) == []
-    assert held_by(risk.handle(amended(version=3, destination=PICKUP, total=90_000), NOW)) == ["pickup_high_value"]
-
-
-def test_a_rejected_order_is_done():
-    risk = bench()
-    risk.handle(placed(kind="presale", available_from=later(days=1), destination=NOWHERE), NOW)
-    outputs = risk.handle(reject(), NOW)
-    assert names(outputs) == ["OrderRejected", "Unwake", "Reply"]
-    assert outputs[0].rules == ["presale", "unresolved_address"]
-    assert risk.timers == {}
-    assert status(risk.handle(reject(), NOW)) == 409
-    assert status(risk.handle(release(), NOW)) == 409
-    assert risk.handle(amended(), NOW) == []
-    assert risk.handle(cancelled(), NOW) == []
-    assert risk.row(OrderRisk, ID).state == "rejected"
-
-
-@pytest.mark.parametrize("command", [release(order_id="own.demo.9"), reject("own.demo.9")])
-def test_an_unknown_order_cannot_be_reviewed(command):
-    risk = bench()
-    assert status(risk.handle(command, NOW)) == 404
-    risk.handle(cancelled(9), NOW)
-    assert status(risk.handle(command, NOW)) == 404
-
-
-def test_a_cleared_order_cannot_be_reviewed():
-    risk = bench()
-    risk.handle(placed(), NOW)
-    assert status(risk.handle(release(), NOW)) == 409
-    assert status(risk.handle(reject(), NOW)) == 409
 
 
 def test_a_presale_clears_by_itself():
@@ -354,12 +283,52 @@ def test_rules_that_fail_hold_the_order_without_its_data():
     assert (reason.rule, reason.rule_version) == ("rule_error", 2)
     assert reason.facts["error"].startswith("node conditions: ")
     assert "华中" not in reason.facts["error"]
-    assert names(risk.handle(release(order_id="own.demo.2"), NOW)) == ["HoldResolved", "OrderCleared", "Reply"]
-    # Nobody has seen what the rules would have found: a failure is held again.
     assert held_by(risk.handle(amended(2, channel="jd"), NOW)) == ["rule_error"]
     risk.handle(replace(changed(pickup_total_limit=1), 2), NOW)
     outputs = risk.handle(amended(2, 3, channel="jd", destination=HERE), NOW)
     assert names(outputs) == ["HoldResolved", "OrderCleared"]
+    assert risk.row(OrderRisk, "own.demo.2").unjudged == {}
+
+
+def test_releasing_what_the_rules_failed_on_judges_it_again():
+    risk = bench()
+    risk.handle(replace(_failing()), NOW)
+    costly = [line(unit_price=30_000)]
+    risk.handle(placed(1, channel="jd", lines=costly), NOW)
+    risk.handle(placed(2, channel="jd", lines=costly, destination=PICKUP, total=60_000), NOW)
+    [refused] = risk.handle(release(), NOW)
+    assert (refused.status, refused.body["title"]) == (409, "the rules still fail on this order")
+    assert risk.row(OrderRisk, ID).state == "held"
+    risk.handle(replace(changed(), 2), NOW)
+    outputs = risk.handle(release("rule_error"), NOW)
+    assert names(outputs) == ["HoldResolved", "OrderCleared", "Reply"]
+    assert (outputs[0].rule, outputs[0].verdict, outputs[0].by) == ("rule_error", "released", "rita")
+    assert (outputs[1].requirements, outputs[1].rule_version) == (["signature_on_delivery"], 3)
+    outputs = risk.handle(release(order_id="own.demo.2"), NOW)
+    assert names(outputs) == ["HoldResolved", "OrderHeld", "Reply"]
+    assert held_by(outputs) == outputs[2].body["open"] == ["pickup_high_value"]
+    outputs = risk.handle(release(order_id="own.demo.2"), NOW)
+    assert names(outputs) == ["HoldResolved", "OrderCleared", "Reply"]
+    assert outputs[1].requirements == ["signature_on_delivery"]
+
+
+def test_what_was_held_before_the_facts_were_kept_is_cleared_by_a_release():
+    risk = bench()
+    risk.handle(replace(_failing()), NOW)
+    risk.handle(placed(1, channel="jd"), NOW)
+    row = risk.row(OrderRisk, ID)
+    row.unjudged = {}
+    risk.put(row)
+    assert names(risk.handle(release(), NOW)) == ["HoldResolved", "OrderCleared", "Reply"]
+
+
+@pytest.mark.parametrize("end", [cancelled(), reject()])
+def test_an_order_that_ends_keeps_nothing_to_judge(end):
+    risk = bench()
+    risk.handle(replace(_failing()), NOW)
+    risk.handle(placed(1, channel="jd"), NOW)
+    risk.handle(end, NOW)
+    assert risk.row(OrderRisk, ID).unjudged == {}
 
 
 def test_stored_rules_that_no_longer_compile_hold_the_order():

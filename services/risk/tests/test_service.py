@@ -29,7 +29,7 @@ from libs.testkit.waiting import until
 from services.risk import store
 from services.risk.app import build
 from services.risk.settings import Settings
-from services.risk.tests.orders import NOWHERE, PICKUP, placed
+from services.risk.tests.orders import NOWHERE, PICKUP, line, placed
 
 pytestmark = pytest.mark.postgres
 SECRET = "a secret of this test, long enough for it"
@@ -126,8 +126,10 @@ async def test_a_held_order_is_found_reviewed_and_cleared(risk: Risk) -> None:
     assert [item["order_id"] for item in by_rule["items"]] == ["own.demo.3"]
     assert (await risk.call("GET", "/holds", cursor="nonsense")).status_code == 422
 
-    body = {"rule": "pickup_high_value", "why": "regular customer"}
+    body = {"rule": "pickup_high_value", "version": 1, "why": "regular customer"}
     path = "/holds/own.demo.3/release"
+    older = await risk.call("POST", path, {**body, "version": 2}, roles=["reviewer"])
+    assert (older.status_code, older.json()["version"]) == (409, 1)
     assert (await risk.call("POST", path, body)).status_code == 403
     done = await risk.call("POST", path, body, roles=["reviewer"], key="verdict-1")
     assert (done.status_code, done.json()["state"]) == (200, "cleared")
@@ -139,7 +141,7 @@ async def test_a_held_order_is_found_reviewed_and_cleared(risk: Risk) -> None:
     [resolved] = risk.said("HoldResolved")
     assert (resolved["verdict"], resolved["by"]) == ("released", "rita")
 
-    rejected = await risk.call("POST", "/holds/own.demo.2/reject", {"why": "fraud"}, roles=["reviewer"])
+    rejected = await risk.call("POST", "/holds/own.demo.2/reject", {"version": 1, "why": "fraud"}, roles=["reviewer"])
     assert rejected.json()["state"] == "rejected"
     found = (await risk.call("GET", "/holds/own.demo.2")).json()
     assert (found["state"], found["reasons"]) == ("rejected", [])
@@ -192,6 +194,27 @@ async def test_rules_are_read_tried_and_replaced(risk: Risk) -> None:
     risk.feed(placed(1, destination=PICKUP, total=10_001))
     await until(lambda: risk.said("OrderHeld"))
     assert risk.said("OrderHeld")[0]["reasons"][0]["rule_version"] == 2
+
+
+async def test_an_order_the_rules_failed_on_is_judged_again_when_they_are_mended(risk: Risk) -> None:
+    content = copy.deepcopy(defaults.read("risk"))
+    expressions = content["jdm"]["nodes"][1]["content"]["expressions"]
+    expressions.append({"id": "f", "key": "f", "value": "order.channel == 'jd' ? order.region * 2 : 0"})
+    assert (await risk.call("PUT", "/rules", {"content": content, "base_version": 1})).status_code == 200
+    risk.feed(placed(1, channel="jd", lines=[line(unit_price=20_001)]))
+    await until(lambda: risk.said("OrderHeld"))
+    path, body = "/holds/own.demo.1", {"version": 1, "why": "mended"}
+    facts = {"order": (await risk.call("GET", path)).json()["unjudged"]["order"]}
+    assert (await risk.call("POST", "/rules/try", {"facts": facts})).status_code == 422
+    refused = await risk.call("POST", f"{path}/release", body, roles=["reviewer"])
+    assert (refused.status_code, refused.json()["title"]) == (409, "the rules still fail on this order")
+    expressions.pop()
+    assert (await risk.call("PUT", "/rules", {"content": content, "base_version": 2})).status_code == 200
+    done = await risk.call("POST", f"{path}/release", body, roles=["reviewer"])
+    assert (done.status_code, done.json()["state"]) == (200, "cleared")
+    await until(lambda: risk.said("OrderCleared"))
+    assert risk.said("OrderCleared")[0]["requirements"] == ["signature_on_delivery"]
+    assert (await risk.call("GET", path)).json()["unjudged"] == {}
 
 
 async def test_the_allow_list_over_http(risk: Risk) -> None:

@@ -163,7 +163,7 @@ _ORDER_TOPICS = frozenset(TOPIC_OF[event].name for event in CHANGES)
 def fold_of(kind: type[Event]) -> Decide:
     """Return the fold of one event type into its order's row and timeline."""
     change, name = CHANGES[kind], kind.__name__
-    holds_sealed = issubclass(kind, orders.OrderContent)
+    holds_sealed = "sealed" in kind.__struct_fields__
 
     def fold(event: Any, state: State, at: datetime) -> list[Output]:
         order_id = event.order_id

@@ -114,7 +114,13 @@ def weighed(parcel: str = ONE, *, accepted: bool = True) -> ParcelWeighed:
 
 def shipped(parcel: str = ONE) -> ParcelShipped:
     return ParcelShipped(
-        order_id=ORDER, task_id=parcel, warehouse=place(parcel), lines=LINES, carrier="SF", waybill="SF1"
+        order_id=ORDER,
+        task_id=parcel,
+        warehouse=place(parcel),
+        lines=LINES,
+        carrier="SF",
+        waybill="SF1",
+        sealed="v1.k.secret",
     )
 
 

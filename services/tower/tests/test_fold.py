@@ -31,6 +31,7 @@ from services.tower.tests.stories import (
     TWO,
     created,
     released,
+    shipped,
     weighed,
 )
 
@@ -144,10 +145,10 @@ def test_latency_is_kept_once_whichever_comes_first() -> None:
 
 
 def test_the_timeline_keeps_reasons_and_no_sealed_recipient() -> None:
-    bench = told([PLACED, AMENDED, HELD, SHORT, BLOCKED, weighed(accepted=False), weighed(), released()])
+    bench = told([PLACED, AMENDED, HELD, SHORT, BLOCKED, weighed(accepted=False), weighed(), released(), shipped()])
     entries = [entry for entry in bench.entries if isinstance(entry, TimelineEntry)]
     assert not any(b"sealed" in entry.payload for entry in entries)
-    assert PLACED.sealed == "v1.k.secret"
+    assert PLACED.sealed == shipped().sealed == "v1.k.secret"
     assert [domain.told(entry.type, entry.payload)[1:] for entry in entries] == [
         ("", ""),
         ("变更：recipient", "changed: recipient"),
@@ -157,6 +158,7 @@ def test_the_timeline_keeps_reasons_and_no_sealed_recipient() -> None:
         ("称重 900 g，应为 500 g，待复称", "weighs 900 g instead of 500 g: waits for a recheck"),
         ("", ""),
         ("释放占用：cancelled", "released: cancelled"),
+        ("SF SF1", "SF SF1"),
     ]
 
 
