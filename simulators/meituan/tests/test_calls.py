@@ -185,3 +185,10 @@ async def test_the_books_count_calls(world):
     await world.call("retail/get", app_poi_code="nobody", app_food_code="spu1")
     await world.call("no/such", app_poi_code=world.shop.seller_id)
     assert world.shop.calls == {"order/viewstatus": 2, "retail/get": 1}
+
+
+async def test_its_own_dials_have_ends(world):
+    for value in (b"NaN", b"-1", b"1e300", b"Infinity"):
+        answer = await world.http.patch("/meituan/dials", content=b'{"accept_limit_s": ' + value + b"}")
+        assert answer.status_code == 422
+    assert (await world.http.get("/meituan/dials")).json()["accept_limit_s"] == 900
