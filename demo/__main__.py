@@ -52,6 +52,9 @@ def parse(arguments: list[str]) -> argparse.Namespace:
         parser.error("--rate must lie between 1 and 1000")
     if not 1 <= chosen.months <= MONTHS:
         parser.error(f"--months must lie between 1 and {MONTHS}")
+    file: Path | None = chosen.figures
+    if file is not None and (file.is_dir() or not os.access(file if file.exists() else file.parent, os.W_OK)):
+        parser.error(f"--figures: {file} cannot be written; its folder must exist")
     chosen.started_s = time.monotonic()
     return chosen
 

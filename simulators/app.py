@@ -7,12 +7,15 @@ from contextlib import asynccontextmanager
 
 import httpx
 from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
 from httpx_aiohttp import AiohttpTransport
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from simulators import control, status
 from simulators.clock import Clock
+from simulators.control.found import on_unfit
+from simulators.docs import install_docs
 from simulators.gate import Gate
 from simulators.market import Market
 from simulators.platform import Platform
@@ -31,7 +34,9 @@ def known_platforms(names: Sequence[str] = NAMES) -> dict[str, Platform]:
 def create_app(seed: int = 1, platforms: Mapping[str, Platform] | None = None, clock: Clock | None = None) -> FastAPI:
     """Return the program; its `state.market` is what a test in this process may use instead of the control API."""
     market = Market(known_platforms() if platforms is None else platforms, seed, clock)
-    app = FastAPI(title="The platforms' doubles", lifespan=_lifespan)
+    app = FastAPI(title="The platforms' doubles", lifespan=_lifespan, docs_url=None, redoc_url=None)
+    install_docs(app)
+    app.add_exception_handler(RequestValidationError, on_unfit)
     app.state.market = market
     app.state.crowds = {}
     app.include_router(control.router)

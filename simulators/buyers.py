@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from simulators.goods import real_orders, receiver_of
 from simulators.market import Market, Want
 from simulators.model import PlatformOrder, RefundStatus, Shop
+from simulators.quirks import Percent, Seconds
 from simulators.registry import Refused
 
 STEP_S = 0.01
@@ -20,17 +21,17 @@ BURST_LIMIT_ORDERS = 500
 class Mix:
     """How buyers behave, in per cent of orders; times in simulated seconds after payment."""
 
-    unpaid_percent: float = 0
-    pay_after_s: float = 0
-    cancel_percent: float = 0  # closes the paid order
-    refund_percent: float = 0  # asks for all of it back, before or after shipping
+    unpaid_percent: Percent = 0
+    pay_after_s: Seconds = 0
+    cancel_percent: Percent = 0  # closes the paid order
+    refund_percent: Percent = 0  # asks for all of it back, before or after shipping
     refund_granted: bool = True  # the platform pays soon after
-    part_refund_percent: float = 0  # asks for one line's money
-    address_percent: float = 0
-    risky_percent: float = 0  # the platform checks the order itself for a while (Pinduoduo)
-    act_after_s: float = 5
-    discount_percent: float = 20  # orders with a discount of the merchant's or of the platform's
-    note_percent: float = 5
+    part_refund_percent: Percent = 0  # asks for one line's money
+    address_percent: Percent = 0
+    risky_percent: Percent = 0  # the platform checks the order itself for a while (Pinduoduo)
+    act_after_s: Seconds = 5
+    discount_percent: Percent = 20  # orders with a discount of the merchant's or of the platform's
+    note_percent: Percent = 5
 
 
 @dataclass(order=True)

@@ -6,10 +6,11 @@ from datetime import UTC, datetime, timedelta, timezone
 
 SHANGHAI = timezone(timedelta(hours=8))
 WALL_FORMAT = "%Y-%m-%d %H:%M:%S"
+END_S = 4_102_444_800.0  # 2100: beyond it moments soon cannot be written any more, and nothing would answer
 
 
 class Clock:
-    """Never goes back: lists of changes rely on it."""
+    """Never goes back, as lists of changes rely on it, and stands still when 2100 has come."""
 
     def __init__(self, real: Callable[[], float] = time.time) -> None:
         self._real = real
@@ -23,13 +24,14 @@ class Clock:
 
     def now_s(self) -> float:
         """Return the simulated moment as seconds since 1970."""
-        return self._anchor_s + (self._real() - self._anchor_real_s) * self.rate
+        return min(self._anchor_s + (self._real() - self._anchor_real_s) * self.rate, END_S)
 
     def advance(self, seconds: float) -> None:
         """Shift the simulated time forward."""
-        if seconds < 0:
-            raise ValueError("the simulated clock only goes forward")
-        self._anchor_s, self._anchor_real_s = self.now_s() + seconds, self._real()
+        to_s = self.now_s() + seconds
+        if not (seconds >= 0 and to_s <= END_S):
+            raise ValueError("the simulated clock only goes forward, and not beyond 2100")
+        self._anchor_s, self._anchor_real_s = to_s, self._real()
 
     def run_at(self, rate: float) -> None:
         """Let `rate` simulated seconds pass in a real one."""

@@ -39,6 +39,11 @@ class Want:
     merchant_discount_fen: int = 0
     platform_discount_fen: int = 0
 
+    @property
+    def total_fen(self) -> int:
+        """Return what the line will cost."""
+        return self.listing.price_fen * self.quantity - self.merchant_discount_fen - self.platform_discount_fen
+
 
 class Market(Registry):
     """A registry of shops in which things happen. `platforms` are modules' `PLATFORM`s by name."""
@@ -85,7 +90,9 @@ class Market(Registry):
         note: str = "",
         risky: bool = False,
     ) -> PlatformOrder:
-        """Place an unpaid order; takes its goods from the listings. Raises SoldOut and changes nothing."""
+        """Place an unpaid order; takes its goods from the listings. Raises Refused (SoldOut) and changes nothing."""
+        if any(want.total_fen < 0 for want in wants):
+            raise Refused("the discounts are above the line's price")
         needed: Counter[tuple[str, str]] = Counter()
         for want in wants:
             needed[want.listing.listing_id, want.listing.sku_id] += want.quantity
@@ -182,11 +189,16 @@ class Market(Registry):
     def ask_refund(
         self, shop: Shop, order: PlatformOrder, *, amount_fen: int = 0, line_id: str = "", reason: str = "不想要了"
     ) -> Refund:
-        """Ask for money back: all of it, unless an amount or a line is named."""
+        """Ask for money back: all that is left of it, unless an amount or a line is named."""
         if not order.is_paid or order.status is Status.CLOSED:
             raise Refused("the order can not be refunded")
         line = next((line for line in order.lines if line.line_id == line_id), None)
-        amount_fen = amount_fen or (line.total_fen if line else order.total_fen)
+        if line is None and line_id:
+            raise Refused("the order has no such line")
+        left_fen = order.left_fen(line)
+        amount_fen = amount_fen or left_fen
+        if amount_fen > left_fen or (not amount_fen and (line or order).total_fen):
+            raise Refused(f"only {left_fen} fen are left to refund")
         now = self.now()
         after = order.status in (Status.SHIPPED, Status.DONE)
         refund = Refund(self.digits(18), order.order_id, amount_fen, reason, now, now, line_id=line_id)
@@ -197,22 +209,25 @@ class Market(Registry):
         return refund
 
     def refund_closed_order(self, shop: Shop, order: PlatformOrder) -> Refund:
-        """Give the money of a paid order back that closes without anybody having asked (Pinduoduo shows it so)."""
+        """Give back what is left of a paid order that closes without anybody having asked (Pinduoduo shows it so)."""
         now = self.now()
-        refund = Refund(self.digits(18), order.order_id, order.total_fen, order.close_reason, now, now)
+        refund = Refund(self.digits(18), order.order_id, order.left_fen(), order.close_reason, now, now)
         refund.status, refund.cancels = RefundStatus.SUCCEEDED, True
         order.refunds.append(refund)
         shop.refunds[refund.refund_id] = shop.refunds_by_change[refund.refund_id] = refund
         return refund
 
     def settle_refund(self, shop: Shop, refund: Refund, status: RefundStatus) -> None:
-        """Agree to, pay, or close a refund; a whole one before shipping closes the order when it is paid."""
+        """Agree to, pay, or close a refund; the order closes when all its money is back before it was shipped."""
+        if status is RefundStatus.APPLIED:
+            raise Refused("a refund is agreed to, succeeds or is closed")
         if refund.status in (RefundStatus.SUCCEEDED, RefundStatus.CLOSED):
             raise Refused("the refund is settled")
         order = shop.orders[refund.order_id]
         refund.status = status
         self.changed(shop, order, ChangeKind(f"refund_{status.value}"), refund)
-        all_gone = refund.cancels or all(order.is_refunded(line) for line in order.lines)
+        back_fen = sum(each.amount_fen for each in order.refunds if each.status is RefundStatus.SUCCEEDED)
+        all_gone = back_fen >= order.total_fen or all(order.is_refunded(line) for line in order.lines)
         if status is RefundStatus.SUCCEEDED and all_gone and order.status is Status.PAID:
             self.cancel(shop, order, "refunded")
 

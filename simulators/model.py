@@ -189,6 +189,15 @@ class PlatformOrder:
         """Return what the buyer pays."""
         return self.goods_fen + self.shipping_fee_fen
 
+    def left_fen(self, line: Line | None = None) -> int:
+        """Return what of the order's money, or of one line's, was neither given back nor asked for."""
+        asked = [refund for refund in self.refunds if refund.status is not RefundStatus.CLOSED]
+        left_fen = self.total_fen - sum(refund.amount_fen for refund in asked)
+        if line is None:
+            return left_fen
+        of_line = sum(refund.amount_fen for refund in asked if refund.line_id == line.line_id)
+        return min(left_fen, line.total_fen - of_line)
+
     def is_refunded(self, line: Line) -> bool:
         """Tell whether a line's money went back before it was shipped: nobody waits for it any more."""
         return any(

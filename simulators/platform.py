@@ -1,7 +1,7 @@
 """What a platform's module brings: its names, its routes, its messages. `PLATFORM = Taobao()` in its `__init__`."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from starlette.routing import BaseRoute
 
@@ -27,6 +27,10 @@ class Platform(Protocol):
 
     def settings(self, market: "Market") -> dict[str, str]:
         """Return the secrets that only this platform has, made anew for a shop (`market.secret()`)."""
+        ...
+
+    def own_dials(self, market: "Market") -> Sequence[Any]:
+        """Return the dials that only this platform has: none, or one dataclass whose defaults are the usual."""
         ...
 
     def seller_id(self, market: "Market") -> str:

@@ -2,16 +2,17 @@
 
 from dataclasses import asdict
 from html import escape
+from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import HTMLResponse
 
 from simulators.clock import wall
 from simulators.market import Market
-from simulators.quirks import Dials
 
 router = APIRouter()
 REFRESH_S = 2
+VIEWPORT = "<meta name=viewport content='width=device-width,initial-scale=1'>"
 STYLE = (
     "body{font:14px system-ui,sans-serif;margin:24px;color:#222}table{border-collapse:collapse;margin:8px 0 24px}"
     "td,th{border:1px solid #ccc;padding:4px 10px;text-align:right}td:first-child,th:first-child{text-align:left}"
@@ -28,7 +29,7 @@ async def page(request: Request) -> HTMLResponse:
     head = "<th>shop<th>orders<th>paid<th>shipped<th>refunds<th>calls<th>queue<th>stock told"
     sent = "<th>platform<th>accepted<th>refused<th>failed<th>lost<th>dials that are turned"
     body = (
-        f"<!doctype html><meta charset=utf-8><meta http-equiv=refresh content={REFRESH_S}>"
+        f"<!doctype html><meta charset=utf-8>{VIEWPORT}<meta http-equiv=refresh content={REFRESH_S}>"
         f"<title>Platforms' doubles</title><style>{STYLE}</style><h1>Platforms' doubles</h1>"
         f"<p>{wall(market.now())} Shanghai, at {market.clock.rate:g}x; {market.pushes.waiting} pushes waiting; "
         f"<a href=/docs>control API</a></p>"
@@ -48,7 +49,12 @@ def _shop_row(market: Market, key: tuple[str, str]) -> str:
 
 
 def _dials_row(market: Market, name: str) -> str:
-    usual, now = asdict(Dials()), asdict(market.dials[name])
-    turned = ", ".join(f"{key}={value}" for key, value in now.items() if value != usual[key])
+    own = market.platforms[name].own_dials(market)
+    turned = ", ".join(_turned(market.dials[name]) + [text for dials in own for text in _turned(dials)])
     counts = "".join(f"<td>{market.pushes.counts[name, what]}" for what in ("accepted", "refused", "failed", "lost"))
     return f"<tr><td>{escape(name)}{counts}<td class=bad>{escape(turned)}</tr>"
+
+
+def _turned(dials: Any) -> list[str]:
+    usual, now = asdict(type(dials)()), asdict(dials)
+    return [f"{key}={value}" for key, value in now.items() if value != usual[key]]

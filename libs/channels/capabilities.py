@@ -20,13 +20,11 @@ class Capabilities:
     pulls_refunds: bool = False
     refunds_lines: bool = False  # a refund names its lines, and before shipping they leave the order's own document
     has_queue: bool = False  # messages that are fetched or come over a socket, and are confirmed
-    push_answer_limit_ms: int | None = None
     pull_window_limit_s: int | None = None
     pull_lag_s: int = 0  # a window must end so long ago
     lists_newest: bool = False  # has another list, of newly paid orders up to now (`ListsNewest`)
     pull_overlap_s: int = 300
     page_limit_orders: int | None = None
-    pages_backwards: bool = False
     counts_orders: bool = False
     numbers_days: bool = False
     accept_limit_s: int | None = None  # the platform cancels what is not accepted in this time
@@ -44,5 +42,4 @@ class Capabilities:
     # Access and persons
     signs_in: bool = False  # an operator authorises the shop in a browser
     token_lives_s: int | None = None
-    refresh_lives_s: int | None = None
     recipient: Literal["clear", "masked", "encrypted"] = "clear"

@@ -9,6 +9,7 @@ from typing import Protocol
 import httpx
 
 from libs.channels.capabilities import Capabilities
+from libs.channels.leaving import cut
 from libs.channels.own.inbound import AskedBack, Cancellation, Order, Refund, RefundWithdrawn
 
 Heard = Order | AskedBack | Cancellation | Refund | RefundWithdrawn
@@ -53,10 +54,13 @@ class Cure(StrEnum):
 
 
 class PlatformRefused(Exception):
-    """The platform said no. `text` is its own wording and is kept; `after_seconds` is when to ask again, if it said."""
+    """The platform said no. `text` is its own wording and is kept; `after_seconds` is when to ask again, if it said.
+
+    Written out, as logs, books and lists do, its wording lacks what may be a telephone, an account or a mail address.
+    """
 
     def __init__(self, cure: Cure, code: str, text: str, after_seconds: float = 0.0) -> None:
-        super().__init__(f"{code}: {text}")
+        super().__init__(f"{code}: {cut(text)}")
         self.cure = cure
         self.code = code
         self.text = text

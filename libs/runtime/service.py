@@ -20,6 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 from libs.decide import Command, Handlers, Reply
 from libs.runtime.auth import Auth
 from libs.runtime.clock import utc_now
+from libs.runtime.docs import install_docs
 from libs.runtime.http import (
     REFUSALS,
     BodyLimit,
@@ -227,10 +228,12 @@ def application(service: Service, parts: Parts) -> FastAPI:
         title=service.title or f"Ordo {service.name}",
         version="1",
         description="Refusals are RFC 9457 problems. `python -m libs.runtime token` issues a bearer token.",
+        docs_url=None,
         redoc_url=None,
         responses=REFUSALS,
     )
     install_problem_handlers(app)
+    install_docs(app)
     routers = [*service.routers(parts), _parked(parts)]
     refuse_unknown_parameters(routers)
     app.add_middleware(PlainRoutes, routes=plain_routes(routers), on_error=app.exception_handlers)

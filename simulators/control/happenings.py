@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from simulators.books import order_entry, refund_entry
 from simulators.buyers import Buyers, Mix
-from simulators.control.found import conflicts, market_of, order_of, shop_of
+from simulators.control.found import Fen, conflicts, market_of, order_of, shop_of
 from simulators.goods import receiver_of
 from simulators.market import Want
 from simulators.model import Receiver, RefundStatus
@@ -30,8 +30,8 @@ class WantedLine(BaseModel):
 
     outer_id: str
     quantity: int = Field(default=1, ge=1)
-    merchant_discount_fen: int = Field(default=0, ge=0)
-    platform_discount_fen: int = Field(default=0, ge=0)
+    merchant_discount_fen: Fen = 0
+    platform_discount_fen: Fen = 0
 
 
 class NewReceiver(BaseModel):
@@ -56,7 +56,7 @@ class NewOrder(BaseModel):
     receiver: NewReceiver | None = None
     buyer_id: str = ""
     buyer_nick: str = ""
-    shipping_fee_fen: int = Field(default=0, ge=0)
+    shipping_fee_fen: Fen = 0
     note: str = ""
     risky: bool = False
     pay: bool = True
@@ -66,7 +66,7 @@ class Act(BaseModel):
     """What some actions need."""
 
     reason: str = "不想要了"
-    amount_fen: int = Field(default=0, ge=0)
+    amount_fen: Fen = 0
     line_id: str = ""
     memo: str = ""
     receiver: NewReceiver | None = None
@@ -75,7 +75,7 @@ class Act(BaseModel):
 class NewCrowd(BaseModel):
     """Buyers to be played: `count` orders (0: until stopped) at a rate of orders a second, in these shops (all)."""
 
-    rate_per_s: float = Field(gt=0, le=10_000)
+    rate_per_s: float = Field(gt=0, le=10_000, allow_inf_nan=False)
     count: int = Field(default=0, ge=0)
     shops: list[tuple[str, str]] = []
     seed: int = 1

@@ -7,7 +7,7 @@ from fastapi import APIRouter, HTTPException, Request
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from simulators.books import books, moment, refund_entry, stock_entry
-from simulators.control.found import conflicts, market_of, shop_of
+from simulators.control.found import Fen, Units, conflicts, market_of, shop_of
 from simulators.goods import STOCK_UNITS, catalogue
 from simulators.market import Market
 from simulators.model import Listing, Shop
@@ -23,8 +23,8 @@ class NewSku(BaseModel):
 
     outer_id: str
     title: str = "商品"
-    price_fen: int = Field(default=1_000, ge=0)
-    stock: int = Field(default=STOCK_UNITS, ge=0)
+    price_fen: Fen = 1_000
+    stock: Units = STOCK_UNITS
     listing_id: str = ""
     sku_id: str = ""
 
@@ -39,7 +39,7 @@ class NewShop(BaseModel):
     app_key: str = ""
     skus: list[NewSku] | None = None
     catalogue: int = Field(default=0, ge=0)
-    stock: int = Field(default=STOCK_UNITS, ge=0)
+    stock: Units = STOCK_UNITS
 
 
 class ShopChange(BaseModel):
@@ -51,8 +51,8 @@ class ShopChange(BaseModel):
 class ClockChange(BaseModel):
     """Simulated time: a shift forward in seconds, and how many simulated seconds pass in a real one."""
 
-    advance_s: float = Field(default=0, ge=0)
-    rate: float | None = Field(default=None, gt=0, le=100_000)
+    advance_s: float = Field(default=0, ge=0, allow_inf_nan=False)
+    rate: float | None = Field(default=None, gt=0, le=100_000, allow_inf_nan=False)
 
 
 def access_of(shop: Shop) -> dict[str, Any]:
@@ -176,9 +176,12 @@ async def read_clock(request: Request) -> dict[str, Any]:
 async def shift_clock(request: Request, change: ClockChange) -> dict[str, Any]:
     """Shift the simulated time forward, or let it run at another rate."""
     market = market_of(request)
+    try:
+        market.clock.advance(change.advance_s)
+    except ValueError as refused:
+        raise HTTPException(422, str(refused)) from None
     if change.rate is not None:
         market.clock.run_at(change.rate)
-    market.clock.advance(change.advance_s)
     _wake(market)
     return await read_clock(request)
 

@@ -64,6 +64,7 @@ class Douyin:
                 method = METHODS.get(admitted_call.method)
                 if method is None:
                     raise Failed(70000, "isp.api-service-off", "API不存在或API已下线")
+                admitted_call.count()
                 answer = succeeded(method(admitted_call), log_id)
             except Failed as failure:
                 return failed(failure, log_id)
@@ -78,6 +79,10 @@ class Douyin:
     def settings(self, market: "Market") -> dict[str, str]:
         """Nothing beside key, secret and tokens."""
         return {}
+
+    def own_dials(self, market: "Market") -> Sequence[Any]:
+        """Return what `/douyin/dials` turns."""
+        return (dials_of(market),)
 
     def seller_id(self, market: "Market") -> str:
         """A shop's id is a number of up to ten digits."""

@@ -36,6 +36,11 @@ class Call:
             raise Failed(40001, "isv.access-token-missing", "认证失败，access_token不能为空")
         return self._shop
 
+    def count(self) -> None:
+        """Count the call in its shop's books; calls about tokens have no shop."""
+        if self._shop is not None:
+            self._shop.count(self.method)
+
     def text(self, name: str) -> str:
         """Return a required parameter as text; numbers count."""
         value = self.params.get(name)

@@ -1,6 +1,7 @@
 """JD: JOS's signed gateway, polled only, and signing in."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from starlette.routing import BaseRoute
 
@@ -25,6 +26,10 @@ class Jd:
     def settings(self, market: Market) -> dict[str, str]:
         """Nothing but key, secret and tokens."""
         return {}
+
+    def own_dials(self, market: Market) -> Sequence[Any]:
+        """Only the dials that every platform has."""
+        return ()
 
     def seller_id(self, market: Market) -> str:
         """Return a venderId."""

@@ -63,8 +63,8 @@ class Meituan:
             body = (await request.body()).decode("utf-8", "replace") if request.method == POST else ""
             params = dict(request.query_params) | dict(parse_qsl(body, keep_blank_values=True))
             try:
-                admitted_call = admitted(market, str(request.url.replace(query="")), params)
                 path = request.path_params["path"]
+                admitted_call = admitted(market, str(request.url.replace(query="")), path, params)
                 if path in TOKEN_METHODS:
                     return TOKEN_METHODS[path](admitted_call)
                 tokens.check(admitted_call)
@@ -84,6 +84,10 @@ class Meituan:
     def settings(self, market: "Market") -> dict[str, str]:
         """Nothing beside key and secret."""
         return {}
+
+    def own_dials(self, market: "Market") -> Sequence[Any]:
+        """Return what `/meituan/dials` turns."""
+        return (dials_of(market),)
 
     def seller_id(self, market: "Market") -> str:
         """The merchant's own code of the shop, app_poi_code."""

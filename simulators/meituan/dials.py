@@ -8,6 +8,8 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from simulators.quirks import Seconds
+
 if TYPE_CHECKING:
     from simulators.market import Market
 
@@ -20,7 +22,7 @@ class MeituanDials:
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
-    accept_limit_s: float = 900  # an order that nobody confirmed in this time closes; 0: never
+    accept_limit_s: Seconds = 900  # an order that nobody confirmed in this time closes; 0: never
     values_encoded_twice: bool = True  # a push's values are URL-encoded once more inside the form
     signs_encoded_values: bool = False  # a push is signed over its values as they stand in the form, still encoded
     repeat_of_confirm_is_error: bool = True  # order/confirm of a confirmed order answers 808

@@ -21,6 +21,7 @@ class Call:
 
     market: "Market"
     app: App
+    path: str
     params: Mapping[str, str]
 
     def text(self, name: str) -> str:
@@ -38,27 +39,29 @@ class Call:
         return int(value)
 
     def shop(self) -> Shop:
-        """Return the shop that app_poi_code names."""
+        """Return the shop that app_poi_code names; its books count the call."""
         shop = self.market.shop_of_seller(NAME, self.text("app_poi_code"))
         if shop is None:
             raise Failed(803)
         if shop.app is not self.app:
             raise Failed(704)
+        shop.count(self.path)
         return shop
 
     def order(self, name: str = "order_id") -> tuple[Shop, PlatformOrder]:
-        """Return an order, and the shop of this application that it belongs to."""
+        """Return an order, and the shop of this application that it belongs to, whose books count the call."""
         order_id = self.text(name)
         for shop in self.market.shops_of(NAME):
             order = shop.orders.get(order_id)
             if order is not None:
                 if shop.app is not self.app:
                     raise Failed(704)
+                shop.count(self.path)
                 return shop, order
         raise Failed(806)
 
 
-def admitted(market: "Market", url: str, params: Mapping[str, str]) -> Call:
+def admitted(market: "Market", url: str, path: str, params: Mapping[str, str]) -> Call:
     """Return the call, or raise what is answered."""
     if not all(params.get(name) for name in ("app_id", "timestamp", "sig")):
         raise Failed(701)
@@ -74,4 +77,4 @@ def admitted(market: "Market", url: str, params: Mapping[str, str]) -> Call:
         raise Failed(705, "timestamp已过期")
     if market.over_limit(NAME, app):
         raise Failed(711)
-    return Call(market, app, params)
+    return Call(market, app, path, params)

@@ -1,6 +1,7 @@
 """Pinduoduo: POP's signed gateway, PMC's message socket, and signing in."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from starlette.routing import BaseRoute
 
@@ -26,6 +27,10 @@ class Pinduoduo:
     def settings(self, market: Market) -> dict[str, str]:
         """Nothing but key, secret and tokens."""
         return {}
+
+    def own_dials(self, market: Market) -> Sequence[Any]:
+        """Only the dials that every platform has."""
+        return ()
 
     def seller_id(self, market: Market) -> str:
         """Return a mall id."""

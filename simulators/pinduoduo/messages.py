@@ -43,7 +43,7 @@ def said(market: Market, shop: Shop, change: Change) -> Sequence[Push]:
         order.extra["was_risky"] = True
     elif change.kind is ChangeKind.MEMO_CHANGED and not order.risky and order.extra.pop("was_risky", False):
         topic = TRADE + "TradeRiskChanged"
-    elif change.kind is ChangeKind.CLOSED and order.is_paid and not any(r.cancels for r in order.refunds):
+    elif change.kind is ChangeKind.CLOSED and order.is_paid and (order.left_fen() > 0 or not order.refunds):
         topic, refund = TOPICS[ChangeKind.REFUND_CREATED], market.refund_closed_order(shop, order)
     if not topic:
         return ()

@@ -1,6 +1,7 @@
 """Taobao and Tmall: TOP's signed gateway, TMC's queue over HTTP, and signing in."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from starlette.routing import BaseRoute
 
@@ -25,6 +26,10 @@ class Taobao:
     def settings(self, market: Market) -> dict[str, str]:
         """Nothing but key, secret and tokens."""
         return {}
+
+    def own_dials(self, market: Market) -> Sequence[Any]:
+        """Only the dials that every platform has."""
+        return ()
 
     def seller_id(self, market: Market) -> str:
         """Return a user id."""

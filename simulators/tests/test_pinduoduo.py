@@ -198,3 +198,12 @@ async def test_signing_in(program: SimpleNamespace, new_shop: Call) -> None:
     token = (await program.http.post("/pinduoduo/oauth/token", json=asked)).json()
     assert token["owner_id"] == shop["seller_id"]
     assert "error_response" in (await program.http.post("/pinduoduo/oauth/token", json=asked)).json()
+
+
+async def test_a_closed_order_gives_back_what_is_left(new_shop: Call, order: Call, control: Call) -> None:
+    await new_shop("pinduoduo")
+    placed = await order("pinduoduo")
+    path = f"/orders/pinduoduo/s1/{placed['order_id']}"
+    await control("POST", f"{path}/refund", {"line_id": placed["lines"][0]["line_id"]})
+    closed = await control("POST", f"{path}/cancel")
+    assert [refund["amount_fen"] for refund in closed["refunds"]] == [2_000, 2_000]

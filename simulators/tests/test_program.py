@@ -1,6 +1,7 @@
 """The market, the control API, the books, the buyers and the push scheduler."""
 
 import asyncio
+import re
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable
@@ -180,3 +181,14 @@ def test_as_a_program() -> None:
             assert set(answer.json()) == {"jd"}
         finally:
             process.terminate()
+
+
+async def test_the_pages_ask_no_other_host(program: SimpleNamespace) -> None:
+    page = await program.http.get("/docs")
+    assert page.headers["content-security-policy"].startswith("default-src 'none'; connect-src 'self';")
+    assert "//" not in page.text
+    named = re.findall(r"(?:src|href)=['\"]?([^'\" >]+)", page.text)
+    assert {name.rsplit("/")[-1] for name in named} >= {"swagger-ui-bundle.js", "swagger-ui.css"}
+    for each in [*named, "openapi.json"]:
+        assert (await program.http.get(f"/{each}")).status_code == 200
+    assert "//" not in (await program.http.get("/")).text

@@ -63,7 +63,9 @@ class WeChat:
                 method = METHODS.get(path)
                 if method is None:
                     raise Failed(48001)
-                return succeeded(method(admitted(market, request.query_params.get("access_token", ""), body)))
+                admitted_call = admitted(market, request.query_params.get("access_token", ""), body)
+                admitted_call.shop.count(path)
+                return succeeded(method(admitted_call))
             except Failed as failure:
                 return failed(failure, f"{int(market.clock.now_s()):x}-{next(numbers):08x}")
 
@@ -75,6 +77,10 @@ class WeChat:
     def settings(self, market: "Market") -> dict[str, str]:
         """The token and the key of the push's envelope."""
         return {"token": market.secret(16), "aes_key": market.secret(AES_KEY_CHARACTERS)}
+
+    def own_dials(self, market: "Market") -> Sequence[Any]:
+        """Return what `/wechat/dials` turns."""
+        return (dials_of(market),)
 
     def seller_id(self, market: "Market") -> str:
         """A shop is named by its AppID, too; this is the number beside it."""

@@ -8,6 +8,8 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
+from simulators.quirks import Count, Percent, Seconds
+
 if TYPE_CHECKING:
     from simulators.market import Market
 
@@ -21,13 +23,13 @@ class WeChatDials:
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
     push_mode: Literal["aes", "plain"] = "aes"
-    old_token_lives_s: float = 300  # a token that was replaced works so long
-    tokens_per_day: int = 2000  # more fetches of one day answer 45009; 0: no limit
-    payment_unknown_s: float = 60  # upload_shipping_info does not know a payment that is younger (10060001)
-    reships: int = 1  # how often a complete shipment may be replaced
-    parcels: int = 15  # of one payment
+    old_token_lives_s: Seconds = 300  # a token that was replaced works so long
+    tokens_per_day: Count = 2000  # more fetches of one day answer 45009; 0: no limit
+    payment_unknown_s: Seconds = 60  # upload_shipping_info does not know a payment that is younger (10060001)
+    reships: Count = 1  # how often a complete shipment may be replaced
+    parcels: Count = 15  # of one payment
     status_events_too: bool = False  # product_order_status_update repeats what the other events say
-    stock_busy_percent: float = 0  # stock/update answers 10020112 by chance
+    stock_busy_percent: Percent = 0  # stock/update answers 10020112 by chance
     verifies: bool = True  # a new push address is first asked to return an echo
 
 

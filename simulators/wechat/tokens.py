@@ -1,7 +1,8 @@
 """Access tokens: each fetch makes a new one, and the one before soon dies, so two who refresh disturb each other."""
 
+from collections import Counter
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -91,8 +92,9 @@ def _known(market: "Market", given: dict[str, Any]) -> Shop:
 
 
 def _count(market: "Market", shop: Shop) -> None:
-    day = f"tokens of {market.now().date().isoformat()}"
+    fetched: Counter[date] = shop.extra.setdefault("token_fetches", Counter())
+    today = market.now().date()
     limit = dials_of(market).tokens_per_day
-    if limit and shop.calls.get(day, 0) >= limit:
+    if limit and fetched[today] >= limit:
         raise Failed(45009)
-    shop.count(day)
+    fetched[today] += 1

@@ -12,12 +12,10 @@ CAPABILITIES = Capabilities(
     pulls_orders=True,
     pulls_refunds=True,
     refunds_lines=True,
-    push_answer_limit_ms=5_000,
     pull_window_limit_s=None,
     # The platform states no lag; its lists are an index behind the orders, so the newest seconds are left to the push.
     pull_lag_s=10,
     page_limit_orders=100,
-    pages_backwards=True,
     counts_orders=True,
     takes_shipment_upload=True,
     splits_parcels=True,
@@ -27,7 +25,6 @@ CAPABILITIES = Capabilities(
     calls_per_second=100,  # stated for an application
     signs_in=True,
     token_lives_s=7 * DAY_S,
-    refresh_lives_s=14 * DAY_S,
     recipient="masked",
 )
 """A Douyin shop."""

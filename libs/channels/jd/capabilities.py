@@ -18,7 +18,6 @@ CAPABILITIES = Capabilities(
     pull_lag_s=5,
     pull_overlap_s=300,
     page_limit_orders=PAGE_LIMIT_ORDERS,
-    pages_backwards=True,
     counts_orders=True,
     takes_shipment_upload=True,
     splits_parcels=False,  # the first upload ships the whole order

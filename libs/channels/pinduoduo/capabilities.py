@@ -17,7 +17,6 @@ CAPABILITIES = Capabilities(
     pull_lag_s=LAG_S,
     lists_newest=True,
     page_limit_orders=100,
-    pages_backwards=True,
     counts_orders=True,
     takes_shipment_upload=True,
     splits_parcels=False,

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from libs.channels.channel import Cure, PlatformRefused
 from libs.channels.leaving import CONTAINERS, DENIED, DESTINATIONS, RULES, cut, how, leave
 from libs.channels.registry import PLATFORMS
 from libs.testkit.canaries import Canaries
@@ -46,11 +47,14 @@ def test_the_canaries_are_found_when_one_does():
     assert {each.name for each in seen(ORDER)} == set(CANARIES.values)
 
 
-@pytest.mark.parametrize("destination", ["api", "log", "message"])
-def test_a_platforms_words_are_cut(destination):
+def test_a_platforms_words_are_cut():
     words = f"收件人 {CANARIES.values['phone']} a.b@example.com 不存在 (code 4001)"
-    left = leave("taobao", destination, {"platform_words": words})
+    left = leave("taobao", "api", {"platform_words": words})
     assert left == {"platform_words": "收件人 … … 不存在 (code 4001)"}
+    # Whatever is logged, stored or shown of a refusal is made of this; its code is the platform's and stays whole.
+    refused = PlatformRefused(Cure.ASK, "10060001", words)
+    assert str(refused) == "10060001: 收件人 … … 不存在 (code 4001)"
+    assert (refused.code, refused.text) == ("10060001", words)
 
 
 @pytest.mark.parametrize(
@@ -75,7 +79,8 @@ def test_pinduoduos_amounts_and_judgements_stay():
 
 def test_unknown_fields_destinations_and_kinds_are_denied():
     assert leave("taobao", "api", {"anything": 1, "order_id": {"a": 1}, "sku": ["A"], "lines": "text"}) == {}
-    assert leave("taobao", "nowhere", {"order_id": "x"}) == {}
+    for nowhere in ("export", "log", "webhook", "message"):
+        assert leave("taobao", nowhere, {"order_id": "x", "platform_words": "busy"}) == {}
 
 
 def test_the_declaration_names_no_personal_field():

@@ -13,16 +13,6 @@ from libs.channels.own.inbound import Cancellation, Left, Refund, RefundWithdraw
 from libs.channels.refusals import OrderRefused
 from libs.channels.wire import decode
 
-MONEY_UNITS: Mapping[str, str] = {
-    "sale_price": "fen",
-    "real_price": "fen",
-    "merchant_discounted_price": "fen",
-    "finder_discounted_price": "fen",
-    "freight": "fen",
-    "change_freight": "fen",
-    "order_price": "fen",
-    "amount": "fen",
-}
 UNPAID = (10, 12, 13)  # to pay, gift not accepted yet, group not complete yet
 PAID = (20, 21, 30, 100)  # to ship, shipped in part, shipped, done
 TO_SHIP, SHIPPED_IN_PART = 20, 21
@@ -298,6 +288,7 @@ def _list(name: str, value: Any) -> list[Any]:
 
 
 def _fen(name: str, fields: Mapping[str, Any]) -> int:
+    # WeChat writes every amount in fen, so there is no table of units.
     value = fields.get(name)
     return 0 if value in (None, "") else fen(name, value)
 

@@ -226,3 +226,12 @@ async def test_stock_is_set_alone_or_in_batches(world):
     world.market.dials["douyin"].stock_forgotten_percent = 100
     await world.found("/sku/syncStock", {"code": "A1", "stock_num": 1})
     assert (await world.found("/sku/stockNum", {"code": "A1"}))["stock_num"] == 8
+
+
+async def test_the_books_count_calls(world):
+    order = world.order()
+    for _ in range(2):
+        await world.call("/order/orderDetail", {"shop_order_id": order.order_id})
+    await world.call("/order/orderDetail", {"shop_order_id": order.order_id}, access_token="unknown")
+    await world.call("/no/such")
+    assert world.shop.calls == {"order.orderDetail": 2}

@@ -175,3 +175,20 @@ async def test_stock_is_set_and_read(world):
     read = await world.found("retail/get", app_poi_code=poi, app_food_code="spu1")
     assert json.loads(read["skus"])[0] == {"sku_id": "A1", "stock": "7", "price": "17.50"}
     assert await world.refused("retail/get", app_poi_code=poi, app_food_code="no") == 805
+
+
+async def test_the_books_count_calls(world):
+    order = world.order()
+    for _ in range(2):
+        await world.call("order/viewstatus", order_id=order.order_id)
+    await world.call("retail/get", app_poi_code=world.shop.seller_id, app_food_code="spu1")
+    await world.call("retail/get", app_poi_code="nobody", app_food_code="spu1")
+    await world.call("no/such", app_poi_code=world.shop.seller_id)
+    assert world.shop.calls == {"order/viewstatus": 2, "retail/get": 1}
+
+
+async def test_its_own_dials_have_ends(world):
+    for value in (b"NaN", b"-1", b"1e300", b"Infinity"):
+        answer = await world.http.patch("/meituan/dials", content=b'{"accept_limit_s": ' + value + b"}")
+        assert answer.status_code == 422
+    assert (await world.http.get("/meituan/dials")).json()["accept_limit_s"] == 900

@@ -151,3 +151,12 @@ async def test_stock_is_added_taken_and_set(world):
     assert await world.refused(STOCK, **sku, diff_type=4, num=0) == 40097
     await world.http.patch("/wechat/dials", json={"stock_busy_percent": 100})
     assert await world.refused(STOCK, **sku, diff_type=3, num=1) == 10020112
+
+
+async def test_the_books_count_calls(world):
+    order = world.order()
+    for _ in range(2):
+        await world.call("channels/ec/order/get", order_id=order.order_id)
+    await world.call("channels/ec/order/get", order_id=order.order_id, token="unknown")
+    await world.call("channels/ec/no/such")
+    assert world.shop.calls == {"channels/ec/order/get": 2}

@@ -65,6 +65,7 @@ async def test_limits_answer_45009(world):
     await world.http.patch("/wechat/dials", json={"tokens_per_day": 1})
     await world.token()
     assert (await world.token())["errcode"] == 45009
+    assert not world.shop.calls, "a quota is no call"
     world.market.dials["wechat"].calls_per_s = 1
     codes = [(await world.call(LIST, **RANGE))["errcode"] for _ in range(3)]
     assert 45009 in codes
