@@ -21,6 +21,26 @@ def broken():
     return content
 
 
+def by_stock():
+    """Rules that choose the first of the warehouses that can ship everything."""
+    content = copy.deepcopy(read("routing"))
+    for row in content["jdm"]["nodes"][1]["content"]["rules"]:
+        row["warehouse"] = 'len(stock.complete) > 0 ? stock.complete[0] : "CD"'
+    for example in content["examples"]:
+        example["expect"] = {"warehouse": "CD"}
+    return content
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_warehouses_that_can_ship_all_are_sorted_wherever_a_batch_ends(flow, make, together):
+    assert flow.rules(by_stock())[0].status == 200
+    figures = {"BJ-2": FULL, "SH": FULL}
+    messages = [make.placed(), make.reserved(**figures), make.cleared()]
+    batches = [messages] if together else [[message] for message in messages]
+    outputs = [output for batch in batches for output in flow.bench.batch(batch, flow.now)]
+    assert [parcel.warehouse for parcel in outputs[-1].parcels] == ["BJ-2"]
+
+
 def test_override_ships_from_the_other_warehouse(flow):
     flow.ready(CD={"A": 1}, GZ=FULL)
     planned, reply = flow.override(warehouse="GZ")
