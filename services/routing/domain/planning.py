@@ -70,9 +70,9 @@ class _Attempt:
         self.wanted = wanted_units(row.lines)
 
     def send(self, rule: str, why: Why, allocation: Allocation) -> list[Output]:
-        """Send inventory a plan, one parcel a warehouse, unless too many in a row met stock that was gone."""
+        """Send inventory a plan, one parcel a warehouse, unless the last ones were refused too often in a row."""
         row, warehouses = self.row, list(allocation)
-        if row.replans >= self.knobs.replans_limit:
+        if row.replans > self.knobs.replans_limit:
             why = words.refused_too_often(row.region, warehouses, row.replans)
             blocked = self.block(Choice(warehouses[0], REPLANS_LIMIT, why), why, [], [])
             return [*blocked, self.retry_after(self.knobs.replans_pause_seconds)]
