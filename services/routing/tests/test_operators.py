@@ -72,18 +72,26 @@ def test_override_ends_with_the_content_it_was_made_for(flow, make):
     assert planned.parcels[0].warehouse == "CD"
 
 
-def test_override_where_goods_are_missing_says_which_and_changes_nothing(flow):
+def test_override_where_goods_are_missing_waits_for_them_there(flow):
     flow.ready(CD={"A": 1}, GZ={"A": 3})
-    before = flow.row
-    [reply] = flow.override(warehouse="GZ")
-    assert reply.status == 409
+    blocked, reply = flow.override(warehouse="GZ")
+    assert isinstance(blocked, RouteBlocked)
+    assert (blocked.rule, blocked.warehouse, blocked.plan) == ("operator_warehouse", "GZ", 2)
+    assert reply.status == 202
     assert reply.body["missing"] == [{"warehouse": "GZ", "sku": "B", "quantity": 1}]
-    assert "B x 1" in reply.body["detail"]
-    assert reply.body["transfers"] == []
-    [reply] = flow.override(split=True)
-    assert reply.status == 409
-    assert reply.body["missing"] == [{"warehouse": "", "sku": "B", "quantity": 1}]
-    assert flow.row == before
+    assert reply.body["waits_for"] == "it waits for B x 1 at warehouse GZ"
+    assert flow.changed(CD=FULL, GZ={"A": 3})[0].rule == "operator_warehouse", "what an operator chose holds"
+    [planned] = flow.changed(CD=FULL, GZ=FULL)
+    assert (planned.rule, planned.parcels[0].warehouse) == ("operator_warehouse", "GZ")
+
+
+def test_split_of_what_is_nowhere_waits_for_goods_anywhere(flow):
+    flow.ready(CD={"A": 1}, GZ={"A": 3})
+    blocked, reply = flow.override(split=True)
+    assert (blocked.rule, blocked.transfers) == ("operator_split", [])
+    assert (reply.status, reply.body["waits_for"]) == (202, "it waits for B x 1 at any warehouse")
+    [planned] = flow.changed(CD={"A": 1}, GZ={"A": 2}, BJ={"B": 1})
+    assert [parcel.warehouse for parcel in planned.parcels] == ["CD", "BJ", "GZ"]
 
 
 def test_split_makes_numbered_parcels_with_the_rules_choice_first(flow):
