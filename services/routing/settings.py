@@ -22,4 +22,7 @@ class Settings(ServiceSettings):
         le=86_400,
         description="after the last refusal of these, how long until planning is tried again",
     )
+    blocked_look_seconds: int = Field(
+        default=300, ge=10, le=86_400, description="how often an order that waits for goods looks for new rules"
+    )
     decisions_shown_limit: int = Field(default=50, ge=1, le=200, description="decisions shown with an order")

@@ -1,6 +1,7 @@
 """Routing and inventory as one, on their benches: what a blocked order waits for reaches it, wherever it comes."""
 
 import copy
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,7 +14,7 @@ from libs.rules.defaults import read
 from libs.testkit.bench import Bench
 from services.inventory.domain import DefineSku, DefineWarehouse, Policy, ReceiveStock, Reservation
 from services.inventory.handlers import handlers as inventory_handlers
-from services.routing.domain import Knobs, OrderRoute, OverrideRoute
+from services.routing.domain import Knobs, OrderRoute, OverrideRoute, ReplaceRules
 from services.routing.handlers import handlers as routing_handlers
 
 NOW = datetime(2026, 11, 11, 4, 0, tzinfo=UTC)
@@ -88,6 +89,9 @@ class Hub:
     def override(self, order_id: str = ORDER, **chosen: Any) -> Reply:
         return self.ask(self.routing, OverrideRoute(order_id=order_id, by="op", **chosen))
 
+    def replace_rules(self, content: dict[str, Any], base_version: int) -> Reply:
+        return self.ask(self.routing, ReplaceRules(content=content, base_version=base_version, by="op"))
+
     def state(self, order_id: str = ORDER) -> str:
         route = self.routing.row(OrderRoute, order_id)
         assert route is not None
@@ -152,3 +156,15 @@ def test_an_override_where_nothing_is_waits_there_and_ships_when_goods_come():
     assert hub.state() == "blocked", "what an operator chose holds"
     hub.receive("GZ", A=3)
     assert (hub.state(), hub.parcels()) == ("assigned", ["GZ"])
+
+
+def test_orders_that_wrong_rules_sent_nowhere_are_freed_with_the_rules():
+    hub = Hub()
+    hub.receive("CD", A=9)
+    wrong = json.loads(json.dumps(read("routing")).replace('\\"CD\\"', '\\"CDX\\"').replace(': "CD"', ': "CDX"'))
+    assert hub.replace_rules(wrong, 1).status == 200
+    hub.place(A=5)
+    assert hub.replace_rules(read("routing"), 2).status == 200
+    assert hub.state() == "blocked", "nobody looks for new rules all the time"
+    hub.later(330)
+    assert (hub.state(), hub.parcels()) == ("assigned", ["CD"])

@@ -66,7 +66,7 @@ def waits_for(row: OrderRoute) -> str:
 
 
 def replace_rules(command: ReplaceRules, state: State, now: datetime, knobs: Knobs) -> list[Output]:
-    """Put proven rules in force as the next version; orders that the old ones failed on are planned again."""
+    """Put proven rules in force as the next version; timers plan again what the old ones blocked."""
     rules = in_force(state, knobs, now)
     if command.base_version != rules.version:
         return [

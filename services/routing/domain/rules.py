@@ -23,6 +23,7 @@ class Knobs(msgspec.Struct, frozen=True, kw_only=True):
     replans_limit: int = 5
     rule_retry_seconds: int = 30
     replans_pause_seconds: int = 300
+    blocked_look_seconds: int = 300
 
 
 class Choice(NamedTuple):

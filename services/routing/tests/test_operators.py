@@ -3,6 +3,7 @@
 import copy
 from datetime import timedelta
 
+import msgspec
 import pytest
 
 from contracts.routes import RouteBlocked, RoutePlanned
@@ -163,6 +164,44 @@ def test_a_rule_that_fails_blocks_the_order_until_the_rules_are_replaced(flow):
     assert isinstance(planned, RoutePlanned)
     assert planned.rule_version == 3
     assert flow.bench.timers == {}
+
+
+def mistyped():
+    """Rules that send the southwest to a warehouse that is not there."""
+    content = msgspec.json.decode(msgspec.json.encode(read("routing")).replace(b'\\"CD\\"', b'\\"CDX\\"'))
+    for example in content["examples"]:
+        if example["expect"]["warehouse"] == "CD":
+            example["expect"]["warehouse"] = "CDX"
+    return content
+
+
+def test_what_rules_blocked_is_planned_again_by_those_that_replace_them(flow):
+    assert flow.rules(mistyped())[0].status == 200
+    [blocked] = flow.ready(region="西南")
+    assert (blocked.warehouse, blocked.rule_version) == ("CDX", 2)
+    look = flow.now + timedelta(seconds=300)
+    again = Wake(kind="rules", key=ID, at=look + timedelta(seconds=300))
+    assert flow.bench.tick(look) == [again], "no event while the rules are the same"
+    flow.rules(read("routing"), base_version=2)
+    [planned] = flow.bench.tick(again.at)
+    assert (planned.rule_version, planned.parcels[0].warehouse) == (3, "CD")
+    assert flow.bench.timers == {}
+
+
+def test_new_rules_that_block_too_are_waited_for_in_their_turn(flow):
+    flow.ready(CD={"A": 1})
+    flow.rules(mistyped())
+    blocked, wake = flow.bench.tick(flow.now + timedelta(seconds=300))
+    assert (blocked.warehouse, blocked.plan) == ("CDX", 2)
+    assert wake == Wake(kind="rules", key=ID, at=flow.now + timedelta(seconds=600))
+
+
+def test_what_an_operator_chose_is_not_planned_again_by_new_rules(flow):
+    flow.ready(CD={"A": 1})
+    assert flow.override(warehouse="GZ")[1].status == 202
+    flow.rules(mistyped())
+    assert flow.bench.tick(flow.now + timedelta(days=1)) == []
+    assert flow.row.state == "blocked"
 
 
 def test_a_rule_that_fails_leaves_the_operator_free_to_decide(flow):
