@@ -29,7 +29,7 @@ def all_handlers() -> tuple[Handlers, ...]:
     return (
         ingestion_handlers(),
         risk_handlers(read("risk")),
-        inventory_handlers(inventory.Policy(retry_limit_orders=2, recheck_after_ms=1_000)),
+        inventory_handlers(inventory.Policy(retry_limit_orders=2, recheck_after_ms=1_000, elsewhere_every_ms=3_000)),
         routing_handlers(
             routing.Knobs(
                 shipped=read("routing"),

@@ -158,6 +158,41 @@ def test_an_override_where_nothing_is_waits_there_and_ships_when_goods_come():
     assert (hub.state(), hub.parcels()) == ("assigned", ["GZ"])
 
 
+def by_stock() -> dict[str, Any]:
+    """Rules that choose the first of the warehouses that can ship everything, else CD."""
+    content = copy.deepcopy(read("routing"))
+    for row in content["jdm"]["nodes"][1]["content"]["rules"]:
+        row["warehouse"] = 'len(stock.complete) > 0 ? stock.complete[0] : "CD"'
+    for example in content["examples"]:
+        example["expect"] = {"warehouse": "CD"}
+    return content
+
+
+def test_rules_that_choose_by_stock_hear_of_another_warehouse_that_came_to_hold_all():
+    hub = Hub(rules=by_stock())
+    hub.receive("CD", A=3)
+    hub.receive("GZ", A=3)
+    hub.place(A=5)
+    assert hub.state() == "blocked"
+    hub.receive("GZ", A=20)
+    hub.later(330)
+    assert (hub.state(), hub.parcels()) == ("assigned", ["GZ"])
+
+
+def test_they_hear_of_it_too_when_what_came_is_not_what_the_order_stands_in_line_for():
+    hub = Hub(rules=by_stock())
+    hub.receive("CD", A=5)
+    hub.receive("GZ", B=5, A=1)
+    hub.place(A=5, B=5)
+    row = hub.inventory.row(Reservation, ORDER)
+    assert row is not None
+    assert row.wait is not None
+    assert (row.wait.sku, row.wait.warehouse) == ("B", "CD")
+    hub.receive("GZ", A=4)
+    hub.later(330)
+    assert (hub.state(), hub.parcels()) == ("assigned", ["GZ"])
+
+
 def test_orders_that_wrong_rules_sent_nowhere_are_freed_with_the_rules():
     hub = Hub()
     hub.receive("CD", A=9)

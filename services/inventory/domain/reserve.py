@@ -116,7 +116,7 @@ def _promise(row: Reservation, state: State, now: datetime, policy: Policy) -> l
         return [waiting.take(row, wanted, state, now, policy)]
     row.state = SHORT
     row.shippable = []
-    waiting.join(row, missing[0].sku, POOL_QUEUE, [], state)
+    waiting.join(row, missing[0].sku, POOL_QUEUE, [], state, now, policy)
     state.put(row)
     return [StockShort(order_id=row.order_id, version=row.version, missing=missing)]
 

@@ -27,6 +27,7 @@ from services.inventory.domain.rows import (
 
 RETRY = "retry"
 RECHECK = "recheck"
+ELSEWHERE = "elsewhere"
 
 
 def timer_key(sku: str, warehouse: str, ticket: int) -> str:
@@ -40,8 +41,13 @@ def timer_parts(key: str) -> tuple[str, str, int]:
     return sku, warehouse, int(ticket)
 
 
-def join(row: Reservation, sku: str, warehouse: str, portions: list[Portion], state: State) -> None:
-    """Put the order at the end of a line. Its ticket is new, so nothing needs to be loaded for it."""
+def join(
+    row: Reservation, sku: str, warehouse: str, portions: list[Portion], state: State, now: datetime, policy: Policy
+) -> list[Output]:
+    """Put the order at the end of a line. Its ticket is new, so nothing needs to be loaded for it.
+
+    With a warehouse's line begins the look at what other warehouses could ship for it.
+    """
     pool = state.get(Pool, sku) or Pool(sku=sku)
     queue = pool.waiting.get(warehouse)
     if queue is None:
@@ -53,6 +59,14 @@ def join(row: Reservation, sku: str, warehouse: str, portions: list[Portion], st
     skus = list(figures.quantities(row.lines))
     state.put(Waiting(sku=sku, warehouse=warehouse, ticket=ticket, order_id=row.order_id, skus=skus))
     row.wait = Wait(sku=sku, warehouse=warehouse, ticket=ticket, portions=portions)
+    begins = queue.length == 1 and warehouse not in (POOL_QUEUE, ANYWHERE)
+    return [look_later(sku, warehouse, now, policy)] if begins else []
+
+
+def look_later(sku: str, warehouse: str, now: datetime, policy: Policy) -> Wake:
+    """Return the timer that looks through a warehouse's line for orders that others can ship by now."""
+    at = now + timedelta(milliseconds=policy.elsewhere_every_ms)
+    return Wake(kind=ELSEWHERE, key=timer_key(sku, warehouse, 1), at=at)
 
 
 def leave(row: Reservation, state: State) -> None:
@@ -201,7 +215,7 @@ def _try(
             leave(row, state)
             return [take(row, wanted, state, now, policy)]
         if all(shortage.sku != entry.sku for shortage in missing):
-            _move(row, missing[0].sku, POOL_QUEUE, state)
+            return _move(row, missing[0].sku, POOL_QUEUE, state, now, policy)
         return []
     portions = row.wait.portions
     if lacking(portions, state, spent) is None:
@@ -213,17 +227,18 @@ def _try(
     here = (entry.sku, entry.warehouse)
     absent = [portion for portion in portions if lacking([portion], state, {}) is not None]
     if absent and all((portion.sku, portion.warehouse) != here for portion in absent):
-        _move(row, absent[0].sku, absent[0].warehouse, state)
+        return _move(row, absent[0].sku, absent[0].warehouse, state, now, policy)
     return []
 
 
-def _move(row: Reservation, sku: str, warehouse: str, state: State) -> None:
+def _move(row: Reservation, sku: str, warehouse: str, state: State, now: datetime, policy: Policy) -> list[Output]:
     """Let the order wait for what it lacks now."""
     assert row.wait is not None, "only an order that waits can move"
     portions = row.wait.portions
     leave(row, state)
-    join(row, sku, warehouse, portions, state)
+    outputs = join(row, sku, warehouse, portions, state, now, policy)
     state.put(row)
+    return outputs
 
 
 def _close_ranks(survivors: list[Waiting], start: int, end: int, queue: Queue, state: State) -> int:

@@ -76,7 +76,7 @@ class Story:
     """Plays steps on the bench as the other services would, and as they would not."""
 
     def __init__(self, retry_limit_orders: int) -> None:
-        self.bench = Warehouses(*SKUS, policy=Policy(retry_limit_orders=retry_limit_orders))
+        self.bench = Warehouses(*SKUS, policy=Policy(retry_limit_orders=retry_limit_orders, elsewhere_every_ms=2_000))
         self.outputs: list = []
         self.versions: Counter = Counter()
         self.plans: Counter = Counter()
