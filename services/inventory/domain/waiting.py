@@ -97,6 +97,7 @@ def wake(pool: Pool, warehouse: str, cause: str, now: datetime) -> list[Output]:
         if queue is None or not left_for(pool, name, {}):
             continue
         queue.cause = cause
+        queue.trying = queue.first
         timers.append(Wake(kind=RETRY, key=timer_key(pool.sku, name, queue.first), at=now))
     return timers
 
@@ -118,8 +119,11 @@ def wake_all(skus: Iterable[str], warehouse: str, cause: str, state: State, now:
     return timers
 
 
-def shortages(wanted: dict[str, int], held: dict[str, int], state: State) -> list[Shortage]:
-    """Return what the pool cannot promise now beyond what the order holds already, in the order of the lines."""
+def shortages(wanted: dict[str, int], held: dict[str, int], state: State, *, comes_now: bool = False) -> list[Shortage]:
+    """Return what the pool cannot promise now beyond what the order holds already, in the order of the lines.
+
+    Goods that just came are for those who wait for them: an order that `comes_now` finds none until they were tried.
+    """
     missing = []
     for sku, quantity in wanted.items():
         pool = state.get(Pool, sku)
@@ -129,6 +133,8 @@ def shortages(wanted: dict[str, int], held: dict[str, int], state: State) -> lis
         has = held.get(sku, 0)
         if quantity > has and (free := figures.sellable(pool)) < quantity - has:
             missing.append(Shortage(sku=sku, wanted=quantity, sellable=free + has))
+        elif comes_now and pool.waiting and (line := pool.waiting.get(POOL_QUEUE)) is not None and line.trying:
+            missing.append(Shortage(sku=sku, wanted=quantity, sellable=0))
     return missing
 
 
@@ -171,14 +177,23 @@ def retry(due: Due, state: State, now: datetime, policy: Policy) -> list[Output]
     sku, warehouse, start = timer_parts(due.key)
     pool = state.get(Pool, sku)
     queue = None if pool is None else pool.waiting.get(warehouse)
-    if pool is None or queue is None or not left_for(pool, warehouse, {}):
+    if pool is None or queue is None:
+        return []
+    newest = start == queue.trying
+    if not left_for(pool, warehouse, {}):
+        if newest:
+            queue.trying = 0
+            state.put(pool)
         return []
     end = min(start + policy.retry_limit_orders, queue.next)
     start = max(start, queue.first)
     if start >= end:
         # The line moved on since this timer was set: begin where it begins now, unless there is nobody left.
-        again = Wake(kind=RETRY, key=timer_key(sku, warehouse, queue.first), at=now)
-        return [again] if end < queue.next else []
+        goes_on = end < queue.next
+        if newest:
+            queue.trying = queue.first if goes_on else 0
+            state.put(pool)
+        return [Wake(kind=RETRY, key=timer_key(sku, warehouse, queue.first), at=now)] if goes_on else []
     outputs: list[Output] = []
     survivors: list[Waiting] = []
     spent: dict[tuple[str, str], int] = {}
@@ -191,8 +206,11 @@ def retry(due: Due, state: State, now: datetime, policy: Policy) -> list[Output]
         if state.get(Waiting, sku, warehouse, ticket) is not None:
             survivors.append(entry)
     onward = _close_ranks(survivors, start, end, queue, state)
+    goes_on = end < queue.next and queue.length > 0 and left_for(pool, warehouse, spent)
+    if newest:
+        queue.trying = onward if goes_on else 0
     state.put(pool)
-    if end < queue.next and queue.length and left_for(pool, warehouse, spent):
+    if goes_on:
         outputs.append(Wake(kind=RETRY, key=timer_key(sku, warehouse, onward), at=now))
     if spent and queue.length:
         # Whoever was told may plan elsewhere or be cancelled: look again whether the goods were really taken.

@@ -220,6 +220,7 @@ def check_story(story: Story) -> None:
 
 def check_nobody_waits_needlessly(story: Story) -> None:
     pools = {pool.sku: pool for pool in story.bench.all_rows(Pool)}
+    assert not any(queue.trying for pool in pools.values() for queue in pool.waiting.values()), "all lines were tried"
     for row in story.bench.all_rows(Reservation):
         if row.state == "short":
             wanted = figures.quantities(row.lines)
