@@ -114,6 +114,7 @@ class Service:
         once: Mapping[Any, tuple[str, ...]] | None = None,
         unread: tuple[str, ...] = (),
         as_good_as_absent: Callable[[Row], bool] | None = None,
+        idle: tuple[str, ...] = (),
     ) -> None:
         self.handlers = handlers
         self.name = handlers.service
@@ -123,6 +124,7 @@ class Service:
         self.start = self.locals.number(Local())
         self._once = dict(once or {})
         self._unread = frozenset(unread)
+        self._idle = frozenset(idle)
         self._as_good_as_absent = as_good_as_absent or (lambda row: False)
         self._tables = {table.__name__: table for table in handlers.rows}
         self._steps: dict[tuple[int, int], Step] = {}
@@ -245,7 +247,7 @@ class Service:
             for key in keys:
                 del rows[table.__name__, key]
         timers = {(kind, key): at for kind, key, at in before.timers if (kind, key) not in changes.timers_gone}
-        timers.update(changes.timers_set)
+        timers.update({timer: at for timer, at in changes.timers_set.items() if timer[0] not in self._idle})
         booked = set(before.booked)
         for entry_type, entries in state.appended():
             names = self._once.get(entry_type)

@@ -7,10 +7,10 @@ from modelcheck.orders import NOW
 from services.fulfillment.domain import Tolerance
 from services.fulfillment.handlers import handlers as fulfillment_handlers
 from services.ingestion.handlers import handlers as ingestion_handlers
-from services.inventory.domain import LedgerEntry, Policy
+from services.inventory.domain import ELSEWHERE, LedgerEntry, Policy
 from services.inventory.handlers import handlers as inventory_handlers
 from services.risk.handlers import handlers as risk_handlers
-from services.routing.domain import Knobs, RouteDecision
+from services.routing.domain import RULES_TIMER, Knobs, RouteDecision
 from services.routing.handlers import handlers as routing_handlers
 from services.tower.domain import StageCount
 from services.tower.handlers import handlers as tower_handlers
@@ -32,11 +32,15 @@ class Town:
         self.checked: set[tuple[int, int]] = set()
         self.batches: set[tuple[int, int, tuple[int, ...]]] = set()
         hands = fulfillment_handlers(claim_limit_seconds=CLAIM_LIMIT_SECONDS, tolerance=TOLERANCE, tell_wms=True)
+        # Slow looks set themselves again for ever: for new rules, which nobody makes here, and for stock that the rules
+        # here do not choose by.
         routes = routing_handlers(Knobs(shipped=read("routing")))
         ledger_key = {LedgerEntry: ("cause", "sku", "warehouse", "kind")}
         self.services = [
-            Service(inventory_handlers(Policy()), alphabet, self.counts, once=ledger_key, unread=FIGURES),
-            Service(routes, alphabet, self.counts, once={RouteDecision: ("order_id", "plan")}),
+            Service(
+                inventory_handlers(Policy()), alphabet, self.counts, once=ledger_key, unread=FIGURES, idle=(ELSEWHERE,)
+            ),
+            Service(routes, alphabet, self.counts, once={RouteDecision: ("order_id", "plan")}, idle=(RULES_TIMER,)),
             Service(risk_handlers(read("risk")), alphabet, self.counts),
             Service(hands, alphabet, self.counts),
         ]

@@ -29,9 +29,15 @@ def all_handlers() -> tuple[Handlers, ...]:
     return (
         ingestion_handlers(),
         risk_handlers(read("risk")),
-        inventory_handlers(inventory.Policy(retry_limit_orders=2, recheck_after_ms=1_000)),
+        inventory_handlers(inventory.Policy(retry_limit_orders=2, recheck_after_ms=1_000, elsewhere_every_ms=3_000)),
         routing_handlers(
-            routing.Knobs(shipped=read("routing"), replans_limit=2, rule_retry_seconds=3, replans_pause_seconds=4)
+            routing.Knobs(
+                shipped=read("routing"),
+                replans_limit=2,
+                rule_retry_seconds=3,
+                replans_pause_seconds=4,
+                blocked_look_seconds=5,
+            )
         ),
         fulfillment_handlers(
             claim_limit_seconds=CLAIM_LIMIT_S,

@@ -24,11 +24,7 @@ def tokens(expression: str) -> Iterator[tuple[str, str]]:
         if expression[place] == "`":
             place = yield from _template(expression, place + 1)
             continue
-        found = _TOKEN.match(expression, place)
-        assert found is not None, "the pattern's last branch takes any character"
-        if found.lastgroup != "space":
-            yield found.lastgroup or "other", found.group()
-        place = found.end()
+        place = yield from _token(expression, place)
 
 
 def calls(expression: str) -> list[str]:
@@ -74,18 +70,28 @@ def looped_range(expression: str, unary: bool) -> str | None:
     return None
 
 
+def _token(expression: str, place: int) -> Generator[tuple[str, str], None, int]:
+    found = _TOKEN.match(expression, place)
+    assert found is not None, "the pattern's last branch takes any character"
+    if found.lastgroup != "space":
+        yield found.lastgroup or "other", found.group()
+    return found.end()
+
+
 def _template(expression: str, place: int) -> Generator[tuple[str, str], None, int]:
-    # Its value is the place after the closing backtick. As in the engine, the first `}` or backtick ends a `${`.
+    # Its value is the place after the closing backtick. As in the engine, the first `}` or backtick that stands in no
+    # text of its own ends a `${`.
     while place < len(expression):
         if expression[place] == "`":
             return place + 1
-        if expression.startswith("${", place):
-            ends = [end for end in (expression.find("}", place), expression.find("`", place)) if end >= 0]
-            end = min(ends, default=len(expression))
-            yield "other", "("
-            yield from tokens(expression[place + 2 : end])
-            yield "other", ")"
-            place = end if end < len(expression) and expression[end] == "`" else end + 1
+        if not expression.startswith("${", place):
+            place += 1
             continue
-        place += 1
+        yield "other", "("
+        place += 2
+        while place < len(expression) and expression[place] not in "}`":
+            place = yield from _token(expression, place)
+        yield "other", ")"
+        if expression.startswith("}", place):
+            place += 1
     return place

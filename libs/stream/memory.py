@@ -11,6 +11,7 @@ import msgspec
 from libs.decide import Due, Entry, Key, Row, Send, key_of
 from libs.stream.journal import Answered, Changes, Fenced, Head, Parked, Resume, Unsaveable
 from libs.stream.log import Outgoing, Place, PositionLost, Record
+from libs.stream.rows import kept
 
 
 @dataclass
@@ -214,7 +215,7 @@ class MemoryJournal:
     def _apply(self, changes: Changes) -> None:
         s, state = self.stored, changes.state
         for table, rows in (*state.inserts(), *state.updates()):
-            s.rows.setdefault(table, {}).update({key_of(row): msgspec.msgpack.encode(row) for row in rows})
+            s.rows.setdefault(table, {}).update({key_of(row): kept(row) for row in rows})
         for table, keys in state.deletes():
             for key in keys:
                 del s.rows[table][key]

@@ -30,6 +30,22 @@ def _plain_type(annotation: Any) -> str | None:
     return _PLAIN.get(annotation) if isinstance(annotation, type) else None
 
 
+def kept(row: Row) -> bytes:
+    """Return a row as a table in memory keeps it: with the keys of its objects in the order in which jsonb has them.
+
+    A decision that goes by the order of a dict would else be one thing in memory and another over Postgres.
+    """
+    return msgspec.msgpack.encode(_as_jsonb(msgspec.to_builtins(row, builtin_types=(datetime, bytes))))
+
+
+def _as_jsonb(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _as_jsonb(value[key]) for key in sorted(value, key=lambda key: (len(key.encode()), key.encode()))}
+    if isinstance(value, list):
+        return [_as_jsonb(item) for item in value]
+    return value
+
+
 class RowCodec:
     """Encodes and decodes one row type. Positions follow the Struct's field order."""
 

@@ -8,6 +8,7 @@ import msgspec
 
 from contracts.envelope import Event
 from libs.decide import Command, Delivered, Due, Entry, Handlers, Needs, Output, Row, State, Unwake, Wake, key_of
+from libs.stream.rows import kept
 
 R = TypeVar("R", bound=Row)
 
@@ -15,7 +16,8 @@ R = TypeVar("R", bound=Row)
 class Bench:
     """Holds a service's rows, entries and timers; `handle` decides one message as the stream would.
 
-    Rows are copied in and out, so a change without `state.put` is lost here exactly as it would be in Postgres.
+    Rows are copied in and out, so a change without `state.put` is lost here exactly as it would be in Postgres, and
+    their objects come back in the order of keys that jsonb gives them.
     """
 
     def __init__(self, handlers: Handlers) -> None:
@@ -69,7 +71,7 @@ class Bench:
 
     def put(self, row: Row) -> None:
         """Place a row, as a test's starting point."""
-        self.rows.setdefault(type(row), {})[key_of(row)] = msgspec.msgpack.encode(row)
+        self.rows.setdefault(type(row), {})[key_of(row)] = kept(row)
 
     def _load(self, state: State, needs: Needs) -> None:
         for table, keys in state.missing(needs).items():

@@ -209,7 +209,7 @@ def test_an_expired_claim_keeps_its_end(broken):
 
 
 def test_an_order_that_waits_for_nobody(broken):
-    def mutant(real, event, state, now):
+    def mutant(real, event, state, now, policy):
         return []
 
     [uncancelled] = [s for s in scenarios.full() if s.name == "1 parcel, goods elsewhere, transferred: place"]

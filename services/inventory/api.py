@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Query
 from fastapi.responses import Response
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from contracts.stock import SkuQuantity
 from libs.runtime.auth import Caller
@@ -91,14 +91,26 @@ class ReceivedItem(BaseModel):
 
 
 class Receipt(BaseModel):
-    """Goods that came in. With `inbound_id` they are that shipment, and (unless `closes_inbound` is false) its end."""
+    """Goods that came in. With `inbound_id` they are that shipment, and (unless `closes_inbound` is false) its end.
+
+    A quantity of 0 ends a shipment of which nothing (more) comes.
+    """
 
     model_config = _example(warehouse="CD", items=[{"sku": "85123A", "quantity": 120}])
 
     warehouse: Code
-    items: Annotated[list[Item], Field(min_length=1, max_length=ITEMS_LIMIT)]
     inbound_id: DocumentId | None = None
     closes_inbound: bool = True
+    items: Annotated[list[ReceivedItem], Field(min_length=1, max_length=ITEMS_LIMIT)]
+
+    @field_validator("items")
+    @classmethod
+    def nothing_only_ends(cls, items: list[ReceivedItem], found: ValidationInfo) -> list[ReceivedItem]:
+        """Refuse a receipt of nothing that ends no shipment either; the fields above are checked by now."""
+        ends = found.data.get("inbound_id") is not None and found.data.get("closes_inbound")
+        if not ends and any(item.quantity == 0 for item in items):
+            raise ValueError("a quantity of 0 needs the inbound_id of a shipment that it closes")
+        return items
 
 
 class Count(BaseModel):

@@ -14,6 +14,7 @@ def build(settings: Settings) -> Service:
         lead_cover_days=settings.lead_cover_days,
         retry_limit_orders=settings.retry_limit_orders,
         recheck_after_ms=settings.recheck_after_ms,
+        elsewhere_every_ms=settings.elsewhere_every_ms,
         levels_every_ms=settings.levels_every_ms,
     )
     return Service(

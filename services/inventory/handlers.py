@@ -37,11 +37,9 @@ from services.inventory.domain.waiting import timer_parts
 def handlers(policy: Policy) -> Handlers:
     """Return everything inventory decides. Pools come first among the rows: their lock guards a SKU's queues."""
     limit_orders = policy.retry_limit_orders
-    timer = On[Due](
-        partial(domain.retry, policy=policy),
-        needs=partial(_line, limit_orders),
-        then=partial(_line_orders, limit_orders),
-    )
+    line, line_orders = partial(_line, limit_orders), partial(_line_orders, limit_orders)
+    timer = On[Due](partial(domain.retry, policy=policy), needs=line, then=line_orders)
+    looking = On[Due](partial(domain.look, policy=policy), needs=line, then=line_orders)
     levels = On[Due](domain.tell, needs=lambda due: _TELLING, then=_told)
     return Handlers(
         service="inventory",
@@ -52,7 +50,7 @@ def handlers(policy: Policy) -> Handlers:
             RefundRequested: On(partial(domain.refund, policy=policy), needs=_order, then=_order_stock),
             OrderRejected: On(partial(domain.reject, policy=policy), needs=_order, then=_order_stock),
             RoutePlanned: On(domain.assign, needs=_planned, then=_order_stock),
-            RouteBlocked: On(domain.block, needs=_order, then=_order_stock),
+            RouteBlocked: On(partial(domain.block, policy=policy), needs=_order, then=_order_stock),
             ParcelShipped: On(domain.ship, needs=_shipped, then=_order_stock),
             FulfillmentCancelled: On(partial(domain.free, policy=policy), needs=_order, then=_order_stock),
             DefineSku: On(domain.define_sku, needs=lambda c: _pools([c.sku], Sku, [c.sku])),
@@ -63,7 +61,7 @@ def handlers(policy: Policy) -> Handlers:
             SendTransfer: On(domain.send_transfer, needs=_transfer),
             ReceiveTransfer: On(domain.receive_transfer, needs=_arrival, then=_transfer_stock),
         },
-        timers={domain.RETRY: timer, domain.RECHECK: timer, domain.LEVELS: levels},
+        timers={domain.RETRY: timer, domain.RECHECK: timer, domain.ELSEWHERE: looking, domain.LEVELS: levels},
         settle=partial(domain.settle, policy=policy),
         rows=(Pool, Telling, Reservation, Waiting, Sku, Warehouse, Inbound, Transfer),
         entries=(LedgerEntry,),

@@ -21,6 +21,12 @@ class Settings(ServiceSettings):
     recheck_after_ms: int = Field(
         default=5_000, ge=100, le=600_000, description="when to look whether announced goods were really taken"
     )
+    elsewhere_every_ms: int = Field(
+        default=300_000,
+        ge=1_000,
+        le=86_400_000,
+        description="how often to look what another warehouse could ship by now of what waits at one",
+    )
     levels_every_ms: int = Field(
         default=2_000,
         ge=0,

@@ -121,7 +121,11 @@ def _orders(parts: Parts, decisions_limit: int) -> APIRouter:
         "/orders/{order_id}/override",
         operation_id="override",
         summary="Ship a blocked order from another warehouse, or split it",
-        responses={404: {"description": "no such order"}, 409: {"description": "not blocked, or goods are missing"}},
+        responses={
+            202: {"description": "goods are missing: it waits for them"},
+            404: {"description": "no such order"},
+            409: {"description": "not blocked"},
+        },
     )
     async def override(
         order_id: OrderId, body: Override, key: IdempotencyKey, caller: Annotated[Caller, Depends(operator)]

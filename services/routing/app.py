@@ -20,6 +20,7 @@ def build(settings: Settings, rules: Mapping[str, Any] | None = None) -> Service
         replans_limit=settings.replans_limit,
         rule_retry_seconds=settings.rule_retry_seconds,
         replans_pause_seconds=settings.replans_pause_seconds,
+        blocked_look_seconds=settings.blocked_look_seconds,
     )
     return Service(
         name="routing",

@@ -55,7 +55,10 @@ def handlers(knobs: Knobs) -> Handlers:
             OverrideRoute: planning(domain.override),
             ReplaceRules: On(partial(domain.replace_rules, knobs=knobs), needs=lambda _: {RuleGraph: _RULES}),
         },
-        timers={domain.RETRY_TIMER: On(partial(domain.retried, knobs=knobs), needs=_due_order)},
+        timers={
+            domain.RETRY_TIMER: On(partial(domain.retried, knobs=knobs), needs=_due_order),
+            domain.RULES_TIMER: On(partial(domain.looked_at_again, knobs=knobs), needs=_due_order),
+        },
         rows=(OrderRoute, RuleGraph),
         entries=(RouteDecision, RuleVersion),
     )

@@ -75,6 +75,9 @@ def test_rules_are_evaluated_with_their_parameters():
         ("rand(10) > 5", "random"),
         ("rand (10) > 5", "random"),
         ("`${rand(10)}` == 'x'", "random"),
+        ('contains(`${"}" + string(rand(1000))}`, "5")', "random"),
+        ("`${'`' + string(rand(10))}` == 'x'", "random"),
+        ("`${'}' + string(date('now'))}` != ''", "clock"),
         ("d().year() > 2020", "clock"),
         ("d(order.total).isToday()", "clock"),
         ("date('now') > 1", "clock"),
@@ -185,6 +188,7 @@ def test_tokens_see_calls_and_paths_but_not_texts():
     assert calls("'rand(1)' + \"d()\" + upper(a.b) + x.isToday()") == ["upper", ".isToday"]
     assert calls("`rand(1) ${len(a)} d()`") == ["len"]
     assert calls("`${a` + rand(3) + `}`") == ["rand"]
+    assert calls("`${'}' + len(a) + \"`\"} rand(1) ${'${'} d()` + upper(a)") == ["len", "upper"]
     found = paths("order.total > parameters.x and lines[0].sku == a.b.c")
     assert [path for path in found if len(path) > 1] == [("order", "total"), ("parameters", "x"), ("a", "b", "c")]
     assert looped_range("a in [1..5]", unary=False) is None

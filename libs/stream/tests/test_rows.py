@@ -16,7 +16,7 @@ from libs.decide import Entry, Key, Row, State
 from libs.runtime.settings import sqlalchemy_url
 from libs.stream.journal import Changes, Unsaveable
 from libs.stream.postgres import PostgresJournal
-from libs.stream.rows import RowCodec
+from libs.stream.rows import RowCodec, kept
 from libs.stream.tables import STREAM, Tables
 
 AT = datetime(2026, 11, 11, 0, 0, 9, 123456, tzinfo=UTC)
@@ -190,6 +190,16 @@ async def store(database: str) -> AsyncIterator[Store]:
 
 def key_of(row: Thing) -> Key:
     return (row.text, row.whole)
+
+
+@pytest.mark.postgres
+async def test_a_row_in_memory_has_its_objects_in_the_order_of_postgres(store: Store) -> None:
+    counts = {name: number for number, name in enumerate(("键", "SH", "BJ-2", "", "b", "a", "仓", "CD", "Z-9"))}
+    await store.put(Thing(text="order", whole=1, counts=counts))
+    [there] = await store.load(Thing, ("order", 1))
+    here = msgspec.msgpack.decode(kept(Thing(text="order", whole=1, counts=counts)), type=Thing)
+    assert list(here.counts) == list(there.counts) != list(counts)
+    assert msgspec.msgpack.decode(kept(FULL), type=Thing) == FULL
 
 
 @pytest.mark.postgres

@@ -11,6 +11,7 @@ from services.inventory.domain.commands import (
     ReceiveTransfer,
     SendTransfer,
 )
+from services.inventory.domain.elsewhere import look
 from services.inventory.domain.figures import Policy, explain
 from services.inventory.domain.levels import LEVELS, settle, tell
 from services.inventory.domain.reserve import amend, cancel, refund, reject, reserve
@@ -28,9 +29,10 @@ from services.inventory.domain.rows import (
     Warehouse,
 )
 from services.inventory.domain.stock_moves import announce_inbound, count, receive, receive_transfer, send_transfer
-from services.inventory.domain.waiting import RECHECK, RETRY, retry
+from services.inventory.domain.waiting import ELSEWHERE, RECHECK, RETRY, retry
 
 __all__ = [
+    "ELSEWHERE",
     "LEVELS",
     "RECHECK",
     "RETRY",
@@ -63,6 +65,7 @@ __all__ = [
     "define_warehouse",
     "explain",
     "free",
+    "look",
     "receive",
     "receive_transfer",
     "refund",

@@ -80,21 +80,28 @@ def assign(event: RoutePlanned, state: State, now: datetime) -> list[Output]:
     ]
 
 
-def block(event: RouteBlocked, state: State, now: datetime) -> list[Output]:
-    """Queue an order at the warehouse that lacks its goods, or plan it again at once if they came meanwhile."""
+def block(event: RouteBlocked, state: State, now: datetime, policy: Policy) -> list[Output]:
+    """Queue an order at the warehouse that lacks its goods, or plan it again at once if they came meanwhile.
+
+    One that is blocked again for want of the same goods there keeps its place.
+    """
     row = state.get(Reservation, event.order_id)
     if row is None or row.state != RESERVED or row.version != event.version:
         return []
     portions = _portions(event, row)
     if not portions or (row.wait is not None and row.wait.portions == portions):
         return []
-    waiting.leave(row, state)
     lack = waiting.lacking(portions, state, {})
+    if lack is not None and row.wait is not None and (lack.sku, lack.warehouse) == (row.wait.sku, row.wait.warehouse):
+        row.wait.portions = portions
+        state.put(row)
+        return []
+    waiting.leave(row, state)
     if lack is None:
         return [waiting.announce(row, "meanwhile", state)]
-    waiting.join(row, lack.sku, lack.warehouse, portions, state)
+    outputs = waiting.join(row, lack.sku, lack.warehouse, portions, state, now, policy)
     state.put(row)
-    return []
+    return outputs
 
 
 def ship(event: ParcelShipped, state: State, now: datetime) -> list[Output]:

@@ -23,6 +23,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     lead_cover_days: int = 7
     retry_limit_orders: int = 100
     recheck_after_ms: int = 5_000
+    elsewhere_every_ms: int = 300_000
     levels_every_ms: int = 0
 
 

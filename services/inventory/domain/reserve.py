@@ -111,12 +111,12 @@ def ease(skus: Iterable[str], state: State) -> None:
 def _promise(row: Reservation, state: State, now: datetime, policy: Policy) -> list[Output]:
     """Reserve everything, or queue for the first thing that is missing."""
     wanted = figures.quantities(row.lines)
-    missing = waiting.shortages(wanted, {}, state)
+    missing = waiting.shortages(wanted, {}, state, comes_now=True)
     if not missing:
         return [waiting.take(row, wanted, state, now, policy)]
     row.state = SHORT
     row.shippable = []
-    waiting.join(row, missing[0].sku, POOL_QUEUE, [], state)
+    waiting.join(row, missing[0].sku, POOL_QUEUE, [], state, now, policy)
     state.put(row)
     return [StockShort(order_id=row.order_id, version=row.version, missing=missing)]
 
@@ -125,7 +125,7 @@ def _amend_short(
     row: Reservation, version: int, lines: list[StockLine], state: State, now: datetime, policy: Policy
 ) -> list[Output]:
     """Try again with the new content; an order that still wants the same keeps its place in the line."""
-    missing = waiting.shortages(figures.quantities(lines), {}, state)
+    missing = waiting.shortages(figures.quantities(lines), {}, state, comes_now=True)
     row.version = version
     if missing and lines == row.lines:
         state.put(row)

@@ -45,12 +45,16 @@ class Level(msgspec.Struct, kw_only=True):
 
 
 class Queue(msgspec.Struct, kw_only=True):
-    """A line of waiting orders: tickets `first` to `next - 1`, `length` of them taken; `cause` last moved it."""
+    """A line of waiting orders: tickets `first` to `next - 1`, `length` of them taken; `cause` last moved it.
+
+    `trying` is the ticket from which it is tried next since goods came, 0 once all of it was.
+    """
 
     first: int = 1
     next: int = 1
     length: int = 0
     cause: str = ""
+    trying: int = 0
 
 
 class Pool(Row, kw_only=True):

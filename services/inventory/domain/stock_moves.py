@@ -232,7 +232,8 @@ def _consume(command: ReceiveStock, pool: Pool, quantity: int, state: State, now
     pool.inbound -= gone
     pool.inbound_points -= gone * inbound.yield_percent
     cause = f"receipt/{command.command_id}"
-    state.append(_entry(cause, pool.sku, inbound.warehouse, INBOUND, -arrived, now))
+    if arrived:
+        state.append(_entry(cause, pool.sku, inbound.warehouse, INBOUND, -arrived, now))
     if gone > arrived:
         state.append(_entry(f"{cause}/closed", pool.sku, inbound.warehouse, INBOUND, arrived - gone, now))
     if closes:

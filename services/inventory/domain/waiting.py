@@ -27,6 +27,7 @@ from services.inventory.domain.rows import (
 
 RETRY = "retry"
 RECHECK = "recheck"
+ELSEWHERE = "elsewhere"
 
 
 def timer_key(sku: str, warehouse: str, ticket: int) -> str:
@@ -40,8 +41,13 @@ def timer_parts(key: str) -> tuple[str, str, int]:
     return sku, warehouse, int(ticket)
 
 
-def join(row: Reservation, sku: str, warehouse: str, portions: list[Portion], state: State) -> None:
-    """Put the order at the end of a line. Its ticket is new, so nothing needs to be loaded for it."""
+def join(
+    row: Reservation, sku: str, warehouse: str, portions: list[Portion], state: State, now: datetime, policy: Policy
+) -> list[Output]:
+    """Put the order at the end of a line. Its ticket is new, so nothing needs to be loaded for it.
+
+    With a warehouse's line begins the look at what other warehouses could ship for it.
+    """
     pool = state.get(Pool, sku) or Pool(sku=sku)
     queue = pool.waiting.get(warehouse)
     if queue is None:
@@ -53,6 +59,14 @@ def join(row: Reservation, sku: str, warehouse: str, portions: list[Portion], st
     skus = list(figures.quantities(row.lines))
     state.put(Waiting(sku=sku, warehouse=warehouse, ticket=ticket, order_id=row.order_id, skus=skus))
     row.wait = Wait(sku=sku, warehouse=warehouse, ticket=ticket, portions=portions)
+    begins = queue.length == 1 and warehouse not in (POOL_QUEUE, ANYWHERE)
+    return [look_later(sku, warehouse, now, policy)] if begins else []
+
+
+def look_later(sku: str, warehouse: str, now: datetime, policy: Policy) -> Wake:
+    """Return the timer that looks through a warehouse's line for orders that others can ship by now."""
+    at = now + timedelta(milliseconds=policy.elsewhere_every_ms)
+    return Wake(kind=ELSEWHERE, key=timer_key(sku, warehouse, 1), at=at)
 
 
 def leave(row: Reservation, state: State) -> None:
@@ -83,6 +97,7 @@ def wake(pool: Pool, warehouse: str, cause: str, now: datetime) -> list[Output]:
         if queue is None or not left_for(pool, name, {}):
             continue
         queue.cause = cause
+        queue.trying = queue.first
         timers.append(Wake(kind=RETRY, key=timer_key(pool.sku, name, queue.first), at=now))
     return timers
 
@@ -104,8 +119,11 @@ def wake_all(skus: Iterable[str], warehouse: str, cause: str, state: State, now:
     return timers
 
 
-def shortages(wanted: dict[str, int], held: dict[str, int], state: State) -> list[Shortage]:
-    """Return what the pool cannot promise now beyond what the order holds already, in the order of the lines."""
+def shortages(wanted: dict[str, int], held: dict[str, int], state: State, *, comes_now: bool = False) -> list[Shortage]:
+    """Return what the pool cannot promise now beyond what the order holds already, in the order of the lines.
+
+    Goods that just came are for those who wait for them: an order that `comes_now` finds none until they were tried.
+    """
     missing = []
     for sku, quantity in wanted.items():
         pool = state.get(Pool, sku)
@@ -115,6 +133,8 @@ def shortages(wanted: dict[str, int], held: dict[str, int], state: State) -> lis
         has = held.get(sku, 0)
         if quantity > has and (free := figures.sellable(pool)) < quantity - has:
             missing.append(Shortage(sku=sku, wanted=quantity, sellable=free + has))
+        elif comes_now and pool.waiting and (line := pool.waiting.get(POOL_QUEUE)) is not None and line.trying:
+            missing.append(Shortage(sku=sku, wanted=quantity, sellable=0))
     return missing
 
 
@@ -157,14 +177,23 @@ def retry(due: Due, state: State, now: datetime, policy: Policy) -> list[Output]
     sku, warehouse, start = timer_parts(due.key)
     pool = state.get(Pool, sku)
     queue = None if pool is None else pool.waiting.get(warehouse)
-    if pool is None or queue is None or not left_for(pool, warehouse, {}):
+    if pool is None or queue is None:
+        return []
+    newest = start == queue.trying
+    if not left_for(pool, warehouse, {}):
+        if newest:
+            queue.trying = 0
+            state.put(pool)
         return []
     end = min(start + policy.retry_limit_orders, queue.next)
     start = max(start, queue.first)
     if start >= end:
         # The line moved on since this timer was set: begin where it begins now, unless there is nobody left.
-        again = Wake(kind=RETRY, key=timer_key(sku, warehouse, queue.first), at=now)
-        return [again] if end < queue.next else []
+        goes_on = end < queue.next
+        if newest:
+            queue.trying = queue.first if goes_on else 0
+            state.put(pool)
+        return [Wake(kind=RETRY, key=timer_key(sku, warehouse, queue.first), at=now)] if goes_on else []
     outputs: list[Output] = []
     survivors: list[Waiting] = []
     spent: dict[tuple[str, str], int] = {}
@@ -177,8 +206,11 @@ def retry(due: Due, state: State, now: datetime, policy: Policy) -> list[Output]
         if state.get(Waiting, sku, warehouse, ticket) is not None:
             survivors.append(entry)
     onward = _close_ranks(survivors, start, end, queue, state)
+    goes_on = end < queue.next and queue.length > 0 and left_for(pool, warehouse, spent)
+    if newest:
+        queue.trying = onward if goes_on else 0
     state.put(pool)
-    if end < queue.next and queue.length and left_for(pool, warehouse, spent):
+    if goes_on:
         outputs.append(Wake(kind=RETRY, key=timer_key(sku, warehouse, onward), at=now))
     if spent and queue.length:
         # Whoever was told may plan elsewhere or be cancelled: look again whether the goods were really taken.
@@ -201,7 +233,7 @@ def _try(
             leave(row, state)
             return [take(row, wanted, state, now, policy)]
         if all(shortage.sku != entry.sku for shortage in missing):
-            _move(row, missing[0].sku, POOL_QUEUE, state)
+            return _move(row, missing[0].sku, POOL_QUEUE, state, now, policy)
         return []
     portions = row.wait.portions
     if lacking(portions, state, spent) is None:
@@ -213,17 +245,18 @@ def _try(
     here = (entry.sku, entry.warehouse)
     absent = [portion for portion in portions if lacking([portion], state, {}) is not None]
     if absent and all((portion.sku, portion.warehouse) != here for portion in absent):
-        _move(row, absent[0].sku, absent[0].warehouse, state)
+        return _move(row, absent[0].sku, absent[0].warehouse, state, now, policy)
     return []
 
 
-def _move(row: Reservation, sku: str, warehouse: str, state: State) -> None:
+def _move(row: Reservation, sku: str, warehouse: str, state: State, now: datetime, policy: Policy) -> list[Output]:
     """Let the order wait for what it lacks now."""
     assert row.wait is not None, "only an order that waits can move"
     portions = row.wait.portions
     leave(row, state)
-    join(row, sku, warehouse, portions, state)
+    outputs = join(row, sku, warehouse, portions, state, now, policy)
     state.put(row)
+    return outputs
 
 
 def _close_ranks(survivors: list[Waiting], start: int, end: int, queue: Queue, state: State) -> int:

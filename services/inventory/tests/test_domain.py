@@ -76,7 +76,7 @@ class Story:
     """Plays steps on the bench as the other services would, and as they would not."""
 
     def __init__(self, retry_limit_orders: int) -> None:
-        self.bench = Warehouses(*SKUS, policy=Policy(retry_limit_orders=retry_limit_orders))
+        self.bench = Warehouses(*SKUS, policy=Policy(retry_limit_orders=retry_limit_orders, elsewhere_every_ms=2_000))
         self.outputs: list = []
         self.versions: Counter = Counter()
         self.plans: Counter = Counter()
@@ -220,6 +220,7 @@ def check_story(story: Story) -> None:
 
 def check_nobody_waits_needlessly(story: Story) -> None:
     pools = {pool.sku: pool for pool in story.bench.all_rows(Pool)}
+    assert not any(queue.trying for pool in pools.values() for queue in pool.waiting.values()), "all lines were tried"
     for row in story.bench.all_rows(Reservation):
         if row.state == "short":
             wanted = figures.quantities(row.lines)

@@ -120,6 +120,47 @@ def test_short_orders_are_served_in_their_order_when_stock_comes():
     assert [o.order_id for o in bench.tick_all() if isinstance(o, StockReserved)] == ["own.demo.2"]
 
 
+def test_who_comes_while_the_line_is_tried_goes_behind_it():
+    bench = Warehouses(policy=Policy(retry_limit_orders=2))
+    for n in range(5):
+        bench.do(placed(f"own.demo.{n}", A=1))
+    bench.receive("CD", A, 4)
+    said = only(bench.do(placed("own.demo.5", A=1)), StockShort)
+    assert [(m.sku, m.wanted, m.sellable) for m in said.missing] == [(A, 1, 0)], "what came is not for who comes now"
+    bench.tick(bench.now)
+    assert kinds(bench.do(placed("own.demo.6", A=1))) == ["StockShort"], "half of the line was not tried yet"
+    served = [o.order_id for o in bench.tick_all() if isinstance(o, StockReserved)]
+    assert served == ["own.demo.2", "own.demo.3"]
+    bench.receive("CD", A, 5)
+    served = [o.order_id for o in bench.tick_all() if isinstance(o, StockReserved)]
+    assert served == ["own.demo.4", "own.demo.5", "own.demo.6"]
+    assert kinds(bench.do(placed("own.demo.7", A=1))) == ["StockReserved"]
+
+
+def test_who_comes_after_the_line_was_tried_takes_what_is_left():
+    bench = Warehouses()
+    bench.do(placed(A=9))
+    bench.receive("CD", A, 2)
+    assert kinds(bench.do(placed("own.demo.2", A=1))) == ["StockShort"]
+    assert [o.order_id for o in bench.tick_all() if isinstance(o, StockReserved)] == ["own.demo.2"]
+    assert kinds(bench.do(placed("own.demo.3", A=1))) == ["StockReserved"], "smaller ones may pass"
+
+
+def test_newer_goods_begin_the_trying_anew_and_it_ends_with_the_newest_round():
+    bench = Warehouses(policy=Policy(retry_limit_orders=1))
+    for n in range(4):
+        bench.do(placed(f"own.demo.{n}", A=3))
+    bench.receive("CD", A, 1)
+    bench.tick(bench.now)
+    bench.receive("CD", A, 1)
+    for _ in range(2):
+        bench.tick(bench.now)
+        assert bench.pool().waiting[""].trying
+    assert kinds(bench.do(placed("own.demo.4", A=1))) == ["StockShort"]
+    assert [o.order_id for o in bench.tick_all() if isinstance(o, StockReserved)] == ["own.demo.4"]
+    assert not bench.pool().waiting[""].trying
+
+
 def test_an_order_that_does_not_fit_lets_smaller_ones_pass_and_keeps_its_place():
     bench = Warehouses()
     for n, quantity in enumerate((9, 1, 1)):
@@ -275,6 +316,15 @@ def test_a_short_order_amended_to_the_same_keeps_its_place():
     bench.do(placed("own.demo.2", A=1))
     assert only(bench.do(amended(A=1)), StockShort).version == 2
     bench.receive("CD", A, 1)
+    assert only(bench.tick_all(), StockReserved).order_id == ORDER
+
+
+def test_a_short_order_amended_to_the_same_while_the_line_is_tried_keeps_its_place():
+    bench = Warehouses()
+    bench.do(placed(A=1))
+    bench.do(placed("own.demo.2", A=1))
+    bench.receive("CD", A, 1)
+    assert only(bench.do(amended(A=1)), StockShort).version == 2
     assert only(bench.tick_all(), StockReserved).order_id == ORDER
 
 

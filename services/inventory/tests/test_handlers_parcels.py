@@ -112,7 +112,7 @@ def test_a_plan_for_an_unknown_short_or_ended_order():
 def test_a_blocked_order_is_announced_when_its_warehouse_gets_the_goods():
     bench = Warehouses(CD=1, GZ=9)
     bench.do(placed(A=3))
-    assert bench.do(blocked(quantity=2, source="GZ")) == []
+    assert kinds(bench.do(blocked(quantity=2, source="GZ"))) == []
     assert bench.do(blocked(quantity=2, source="GZ")) == []
     bench.receive("GZ", A, 5)
     assert kinds(bench.tick_all()) == []
@@ -123,6 +123,16 @@ def test_a_blocked_order_is_announced_when_its_warehouse_gets_the_goods():
     assert said.cause == "receipt"
     assert said.shippable[0] == WarehouseShippable(warehouse="CD", items=[SkuQuantity(sku=A, quantity=3)])
     assert bench.order().wait is None
+
+
+def test_an_order_that_is_blocked_again_for_more_of_the_same_keeps_its_place():
+    bench = Warehouses(CD=1, GZ=9)
+    for order_id in (ORDER, "own.demo.2"):
+        bench.do(placed(order_id, A=3))
+        bench.do(blocked(order_id, quantity=1, source="GZ"))
+    bench.do(blocked(quantity=2, source="GZ"))
+    bench.receive("CD", A, 2)
+    assert only(bench.tick(bench.now), ShippableChanged).order_id == ORDER
 
 
 def test_goods_that_came_meanwhile_are_announced_at_once():
@@ -183,6 +193,48 @@ def test_as_many_are_announced_as_the_goods_suffice_for_and_the_rest_is_looked_a
     # Nothing is left for the fourth: the looking ends.
     assert kinds(bench.tick_all()) == []
     assert bench.pool().waiting["CD"].length == 1
+
+
+LATER = timedelta(milliseconds=Policy().elsewhere_every_ms)
+
+
+def told(bench: Warehouses) -> list[str]:
+    """Let the slow look come, from stretch to stretch, and return the orders that it told of another warehouse."""
+    bench.now += LATER
+    outputs = []
+    while more := bench.tick(bench.now):
+        outputs += more
+    return [output.order_id for output in outputs if isinstance(output, ShippableChanged)]
+
+
+def test_another_warehouse_that_came_to_hold_all_is_told_once_and_the_place_in_line_stays():
+    bench = Warehouses(CD=1, GZ=2)
+    bench.do(placed(A=3))
+    bench.do(blocked(quantity=2, source="GZ"))
+    ticket = bench.order().wait
+    assert told(bench) == []
+    bench.receive("GZ", A, 1)
+    assert kinds(bench.tick_all()) == [], "it waits for CD, and the look comes slowly"
+    assert told(bench) == [ORDER]
+    bench.do(blocked(quantity=2, source="GZ"))
+    assert bench.order().wait == ticket
+    assert told(bench) == [], "routing knows"
+    bench.do(planned(plan=2, GZ=lines(A=3)))
+    assert told(bench) == []
+    assert bench.timers == {}, "the looking ends with the line"
+
+
+def test_another_warehouse_is_told_to_as_many_as_its_goods_suffice_for_through_a_long_line():
+    bench = Warehouses(policy=Policy(retry_limit_orders=2))
+    bench.do(DefineSku(sku=A, allowance=99))
+    for n in range(7):
+        bench.do(placed(f"own.demo.{n}", A=2))
+        bench.do(blocked(f"own.demo.{n}", quantity=2, source="GZ"))
+    bench.do(OrderCancelRequested(order_id="own.demo.0", request_id="r", requested_at=NOW))
+    bench.receive("GZ", A, 5)
+    bench.tick_all()
+    found = [[int(order_id.rsplit(".", 1)[1]) for order_id in told(bench)] for _ in range(6)]
+    assert found == [[1], [2, 3], [4, 5], [6], [], []]
 
 
 def test_a_blocked_order_that_is_planned_otherwise_or_ends_leaves_the_line():

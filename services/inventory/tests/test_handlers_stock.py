@@ -71,6 +71,16 @@ def test_a_receipt_consumes_its_shipment_and_by_default_ends_it():
     assert (refused.status, refused.body["field"]) == (409, "inbound_id")
 
 
+def test_a_shipment_that_will_not_come_is_ended_by_a_receipt_of_nothing():
+    bench = Warehouses()
+    bench.announce("PO-1", 20, 80)
+    outputs = bench.receive("CD", A, 0, inbound_id="PO-1")
+    assert (answer(outputs).status, bench.row(Inbound, "PO-1").state) == (201, "closed")
+    assert (bench.pool().on_hand, bench.pool().inbound, bench.pool().inbound_points) == (0, 0, 0)
+    [(cause, delta)] = [(entry.cause, entry.delta) for entry in bench.entries if entry.delta < 0]
+    assert (cause, delta) == ("receipt/c1/closed", -20), "nothing is booked as received"
+
+
 def test_a_shipment_that_falls_short_of_what_was_sold_leaves_a_deficit():
     bench = Warehouses()
     bench.do(DefineSku(sku=A, sellable_inbound_percent=100))

@@ -158,6 +158,19 @@ async def test_every_term_of_atp_is_shown(stack: Stack):
     await check_ledger(stack)
 
 
+async def test_a_shipment_that_will_not_come_is_ended_by_a_receipt_of_nothing(stack: Stack):
+    await stack.define(CD=1)
+    wrong = {"sku": A, "warehouse": "CD", "quantity": 10_000, "eta": "2026-11-14T02:00:00Z", "inbound_id": "PO-7-1"}
+    await stack.ask("POST", "/inbound", wrong)
+    body = {"warehouse": "CD", "inbound_id": "PO-7-1", "items": [{"sku": A, "quantity": 0}]}
+    assert (await stack.ask("POST", "/stock/receipts", body)).status_code == 201
+    assert (await stack.get("/inbound/PO-7-1"))["state"] == "closed"
+    await stack.ask("POST", "/inbound", {**wrong, "quantity": 100, "inbound_id": "PO-7-2"})
+    atp = await stack.get(f"/atp/{A}")
+    assert (atp["on_hand"], atp["inbound"], atp["atp"]) == (1, 100, 101)
+    await check_ledger(stack)
+
+
 async def test_lists_are_paged_to_their_end(stack: Stack):
     await stack.define(CD=1)
     for n in range(5):
@@ -186,7 +199,14 @@ async def test_lists_are_paged_to_their_end(stack: Stack):
             "/stock/receipts",
             {"warehouse": "CD", "items": [{"sku": A, "quantity": 0}]},
             422,
-            "items.0.quantity",
+            "items",
+        ),
+        (
+            "POST",
+            "/stock/receipts",
+            {"warehouse": "CD", "items": [{"sku": A, "quantity": 0}], "inbound_id": "PO", "closes_inbound": False},
+            422,
+            "items",
         ),
         (
             "POST",

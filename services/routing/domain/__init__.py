@@ -8,6 +8,7 @@ from services.routing.domain.orders import (
     cleared,
     content_came,
     figures_changed,
+    looked_at_again,
     refused,
     rejected,
     released,
@@ -15,7 +16,7 @@ from services.routing.domain.orders import (
     retried,
     short,
 )
-from services.routing.domain.planning import RETRY_TIMER
+from services.routing.domain.planning import RETRY_TIMER, RULES_TIMER
 from services.routing.domain.rows import (
     GRAPH,
     OrderRoute,
@@ -32,6 +33,7 @@ __all__ = [
     "FACTS",
     "GRAPH",
     "RETRY_TIMER",
+    "RULES_TIMER",
     "SHIPPED",
     "VOCABULARY",
     "Fact",
@@ -48,6 +50,7 @@ __all__ = [
     "cleared",
     "content_came",
     "figures_changed",
+    "looked_at_again",
     "missing_at",
     "override",
     "refused",

@@ -5,11 +5,10 @@ from typing import Any
 
 import msgspec
 
-from contracts.routes import MissingAt, RoutePlanned
+from contracts.routes import RouteBlocked, RoutePlanned
 from libs.decide import Output, Reply, State, problem
 from libs.rules import RuleRefused, compile_graph, digest
-from services.routing.domain.coverage import missing_at, missing_everywhere, transfers_for, wanted_units
-from services.routing.domain.planning import plan, ready
+from services.routing.domain.planning import OPERATOR_WAREHOUSE, plan, ready
 from services.routing.domain.rows import (
     ASSIGNED,
     BLOCKED,
@@ -23,6 +22,8 @@ from services.routing.domain.rows import (
 )
 from services.routing.domain.rules import VOCABULARY, Knobs, in_force, version_of
 
+LACKS_LIMIT = 10
+
 _NOT_NOW = {
     PLANNED: "a plan is with inventory: wait for its answer",
     ASSIGNED: "its goods are assigned to a warehouse already",
@@ -31,30 +32,24 @@ _NOT_NOW = {
 
 
 def override(command: OverrideRoute, state: State, now: datetime, knobs: Knobs) -> list[Output]:
-    """Plan a blocked order as an operator says, or answer what stands against it; a refusal changes nothing."""
+    """Take what an operator says of a blocked order: it is planned so, or waits for what is missing for that.
+
+    What is missing is told by the figures that inventory told last, and it tells new ones only where an order waits: so
+    it hears of the new choice, and answers at once if the goods came meanwhile.
+    """
     row = state.get(OrderRoute, command.order_id)
     if row is None:
         return [problem(404, "no such order", order_id=command.order_id)]
     if row.state != BLOCKED or not ready(row):
         detail = _NOT_NOW.get(row.state) or waits_for(row)
         return [problem(409, "the order is not blocked", detail, order_id=row.order_id, state=row.state)]
-    wanted = wanted_units(row.lines)
-    if command.split:
-        missing = missing_everywhere(wanted, row.shippable)
-        if missing:
-            return [_cannot("all warehouses together cannot ship the order", missing, row)]
-    else:
-        missing = missing_at(command.warehouse or "", wanted, row.shippable)
-        if missing:
-            return [_cannot(f"warehouse {command.warehouse} cannot ship the whole order", missing, row)]
     row.override_warehouse = None if command.split else command.warehouse
     row.override_split = command.split
     row.override_by = command.by
     row.replans = 0
     outputs = plan(row, state, now, knobs)
     state.put(row)
-    [planned] = [output for output in outputs if isinstance(output, RoutePlanned)]
-    return [*outputs, Reply(status=200, body=_plain(planned))]
+    return [*outputs, *[_answer(output) for output in outputs if isinstance(output, RoutePlanned | RouteBlocked)]]
 
 
 def waits_for(row: OrderRoute) -> str:
@@ -71,7 +66,7 @@ def waits_for(row: OrderRoute) -> str:
 
 
 def replace_rules(command: ReplaceRules, state: State, now: datetime, knobs: Knobs) -> list[Output]:
-    """Put proven rules in force as the next version; orders that the old ones failed on are planned again."""
+    """Put proven rules in force as the next version; timers plan again what the old ones blocked."""
     rules = in_force(state, knobs, now)
     if command.base_version != rules.version:
         return [
@@ -100,18 +95,11 @@ def replace_rules(command: ReplaceRules, state: State, now: datetime, knobs: Kno
     return [Reply(status=200, body={"version": changed.version, "content_hash": changed.content_hash})]
 
 
-def _cannot(title: str, missing: list[MissingAt], row: OrderRoute) -> Reply:
-    text = ", ".join(f"{lack.sku} x {lack.quantity}" for lack in missing[:10])
-    transfers = transfers_for(missing, row.shippable) if missing[0].warehouse else []
-    return problem(
-        409,
-        title,
-        f"missing: {text}",
-        order_id=row.order_id,
-        missing=_plain(missing),
-        transfers=_plain(transfers),
-    )
-
-
-def _plain(value: Any) -> Any:
-    return msgspec.to_builtins(value)
+def _answer(decided: RoutePlanned | RouteBlocked) -> Reply:
+    """Return the decision as the answer: 200 with the plan, or 202 with what the order waits for now."""
+    body: dict[str, Any] = msgspec.to_builtins(decided)
+    if isinstance(decided, RoutePlanned):
+        return Reply(status=200, body=body)
+    lacks = ", ".join(f"{lack.sku} x {lack.quantity}" for lack in decided.missing[:LACKS_LIMIT])
+    where = f"at warehouse {decided.warehouse}" if decided.rule == OPERATOR_WAREHOUSE else "at any warehouse"
+    return Reply(status=202, body={**body, "waits_for": f"it waits for {lacks} {where}"})

@@ -15,7 +15,7 @@ from contracts.stock import (
 )
 from libs.decide import Due, Output, State, Wake
 from services.routing.domain.coverage import shippable_of
-from services.routing.domain.planning import REPLANS_LIMIT, RETRY_TIMER, RULE_ERROR, plan
+from services.routing.domain.planning import REPLANS_LIMIT, RETRY_TIMER, RULE_ERROR, RULES_TIMER, plan
 from services.routing.domain.rows import ASSIGNED, BLOCKED, CLOSED, PLANNED, WAITING, OrderRoute
 from services.routing.domain.rules import Knobs, in_force
 
@@ -148,6 +148,16 @@ def retried(due: Due, state: State, now: datetime, knobs: Knobs) -> list[Output]
     if row.blocked_by == RULE_ERROR and in_force(state, knobs, now).version == row.blocked_rule_version:
         return [Wake(kind=RETRY_TIMER, key=due.key, at=now + timedelta(seconds=knobs.rule_retry_seconds))]
     row.replans = 0
+    return _go_on(row, state, now, knobs)
+
+
+def looked_at_again(due: Due, state: State, now: datetime, knobs: Knobs) -> list[Output]:
+    """Plan again what waits for goods where other rules sent it; nothing is said while those are still in force."""
+    row = state.get(OrderRoute, due.key)
+    if row is None or row.state != BLOCKED or row.override_by or row.blocked_by in (RULE_ERROR, REPLANS_LIMIT):
+        return []
+    if in_force(state, knobs, now).version == row.blocked_rule_version:
+        return [Wake(kind=RULES_TIMER, key=due.key, at=now + timedelta(seconds=knobs.blocked_look_seconds))]
     return _go_on(row, state, now, knobs)
 
 

@@ -24,6 +24,7 @@ REPLANS_LIMIT = "replans_limit"
 OPERATOR_WAREHOUSE = "operator_warehouse"
 OPERATOR_SPLIT = "operator_split"
 RETRY_TIMER = "retry"
+RULES_TIMER = "rules"
 
 _WAREHOUSE_WHY = "操作员指定由 {0} 仓发货", "An operator chose warehouse {0}"
 _SPLIT_WHY = Why("操作员要求拆单发货", "An operator asked for a split")
@@ -56,7 +57,7 @@ def plan(row: OrderRoute, state: State, now: datetime, knobs: Knobs) -> list[Out
     except RuleFailed as failure:
         why = words.rule_failed(rules.version, row.region, str(failure))
         blocked = attempt.block(Choice("", RULE_ERROR, why), why, [], [])
-        return [*blocked, attempt.retry_after(knobs.rule_retry_seconds)]
+        return [*blocked, attempt.wake(RETRY_TIMER, knobs.rule_retry_seconds)]
     return _ship(attempt, choice)
 
 
@@ -70,12 +71,12 @@ class _Attempt:
         self.wanted = wanted_units(row.lines)
 
     def send(self, rule: str, why: Why, allocation: Allocation) -> list[Output]:
-        """Send inventory a plan, one parcel a warehouse, unless too many in a row met stock that was gone."""
+        """Send inventory a plan, one parcel a warehouse, unless the last ones were refused too often in a row."""
         row, warehouses = self.row, list(allocation)
-        if row.replans >= self.knobs.replans_limit:
+        if row.replans > self.knobs.replans_limit:
             why = words.refused_too_often(row.region, warehouses, row.replans)
             blocked = self.block(Choice(warehouses[0], REPLANS_LIMIT, why), why, [], [])
-            return [*blocked, self.retry_after(self.knobs.replans_pause_seconds)]
+            return [*blocked, self.wake(RETRY_TIMER, self.knobs.replans_pause_seconds)]
         row.plan += 1
         row.plan_version = row.version
         row.state = PLANNED
@@ -123,9 +124,9 @@ class _Attempt:
             )
         ]
 
-    def retry_after(self, seconds: int) -> Wake:
+    def wake(self, kind: str, seconds: int) -> Wake:
         """Return the timer that looks at a blocked order again, for what no figures from inventory announce."""
-        return Wake(kind=RETRY_TIMER, key=self.row.order_id, at=self.now + timedelta(seconds=seconds))
+        return Wake(kind=kind, key=self.row.order_id, at=self.now + timedelta(seconds=seconds))
 
     def _record(
         self,
@@ -178,7 +179,11 @@ def _ship(attempt: _Attempt, choice: Choice) -> list[Output]:
     if missing:
         transfers = transfers_for(missing, row.shippable)
         why = words.blocked(choice.why, row.region, choice.warehouse, missing, transfers)
-        return attempt.block(choice, why, missing, transfers)
+        blocked = attempt.block(choice, why, missing, transfers)
+        if row.override_warehouse is not None:
+            return blocked
+        # The warehouse itself may be the mistake, and then no goods ever come there: new rules must find the order.
+        return [*blocked, attempt.wake(RULES_TIMER, attempt.knobs.blocked_look_seconds)]
     why = words.one_parcel(choice.why, row.region, choice.warehouse, row.lines)
     return attempt.send(choice.rule, why, {choice.warehouse: row.lines})
 

@@ -23,6 +23,7 @@ class Knobs(msgspec.Struct, frozen=True, kw_only=True):
     replans_limit: int = 5
     rule_retry_seconds: int = 30
     replans_pause_seconds: int = 300
+    blocked_look_seconds: int = 300
 
 
 class Choice(NamedTuple):
@@ -112,7 +113,8 @@ def facts_of(row: OrderRoute, wanted: Mapping[str, int]) -> dict[str, Any]:
     """Return what the rules may know of an order; a merchant reads these names, so they only grow."""
     units = sum(wanted.values())
     percent: dict[str, int] = {}
-    for warehouse, items in row.shippable.items():
+    # By code, because a row comes back from its table with its keys in another order.
+    for warehouse, items in sorted(row.shippable.items()):
         covered = sum([min(items.get(sku, 0), quantity) for sku, quantity in wanted.items()])
         percent[warehouse] = covered * 100 // units if units else 0
     return {

@@ -91,10 +91,11 @@ def refused_too_often(region: str | None, warehouses: Sequence[str], refusals: i
     """Say that planning pauses because the stock was gone each time."""
     place = region_words(region)
     zh, en = "、".join(warehouses), " and ".join(warehouses)
+    times = "once" if refusals == 1 else f"{refusals} times in a row"
     return Why(
         f"库存连续 {refusals} 次未能按方案分配，暂停自动重试：收货地区{place.zh}，"
         f"拟由 {zh} 仓发货，待库存变化或人工处理。",
-        f"The stock was gone {refusals} times in a row when a plan arrived, so planning pauses: the order goes to "
+        f"The stock was gone {times} when a plan arrived, so planning pauses: the order goes to "
         f"{place.en}, meant for {en}, and waits for new stock figures or an operator.",
     )
 

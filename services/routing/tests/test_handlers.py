@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+import msgspec
 import pytest
 
 from contracts.orders import RefundRequested
@@ -9,8 +10,10 @@ from contracts.risk import OrderRejected
 from contracts.routes import MissingAt, RouteBlocked, RoutePlanned, TransferAdvice
 from contracts.stock import StockShort
 from libs.decide import Wake
+from libs.testkit.bench import Bench
 from services.routing.domain import RouteDecision, RuleGraph, RuleVersion
-from services.routing.tests.conftest import FULL, ID
+from services.routing.handlers import handlers
+from services.routing.tests.conftest import FULL, ID, Flow
 
 
 @pytest.mark.parametrize("order", [(0, 1, 2), (0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0)])
@@ -88,21 +91,36 @@ def test_refused_plans_again_with_fresh_figures_a_bounded_number_of_times(flow):
     assert isinstance(second, RoutePlanned)
     assert second.plan == 2
     assert flow.refused(1, CD=FULL) == [], "an answer to an older plan"
-    blocked, wake = flow.refused(2, CD=FULL, GZ=FULL)
+    [third] = flow.refused(2, CD=FULL)
+    assert third.plan == 3
+    blocked, wake = flow.refused(3, CD=FULL, GZ=FULL)
     assert isinstance(blocked, RouteBlocked)
     assert (blocked.rule, blocked.warehouse, blocked.missing) == ("replans_limit", "CD", [])
     assert wake == Wake(kind="retry", key=ID, at=flow.now + timedelta(seconds=300))
     assert flow.bench.tick(flow.now + timedelta(seconds=299)) == []
     [planned] = flow.bench.tick(flow.now + timedelta(seconds=300))
     assert isinstance(planned, RoutePlanned)
-    [fourth] = flow.refused(4, CD=FULL)
-    assert fourth.plan == 5, "the streak began anew"
+    [sixth] = flow.refused(5, CD=FULL)
+    assert sixth.plan == 6, "the streak began anew"
+
+
+def test_a_limit_of_none_plans_once_and_rests_after_each_refusal(make, knobs):
+    flow = Flow(Bench(handlers(msgspec.structs.replace(knobs, replans_limit=0))), make)
+    assert [type(output) for output in flow.ready()] == [RoutePlanned]
+    blocked, wake = flow.refused(1, CD=FULL)
+    assert blocked.rule == "replans_limit"
+    assert "1 times" not in blocked.why_en
+    [planned] = flow.bench.tick(wake.at)
+    assert planned.plan == 3
+    assert flow.refused(3, CD=FULL)[0].rule == "replans_limit"
+    assert flow.override(warehouse="CD")[1].status == 200
 
 
 def test_refused_often_is_planned_at_once_when_figures_change(flow):
     flow.ready()
-    flow.refused(1, CD=FULL)
-    flow.refused(2, CD=FULL)
+    for plan in (1, 2, 3):
+        flow.refused(plan, CD=FULL)
+    assert flow.row.blocked_by == "replans_limit"
     [planned] = flow.changed(CD=FULL)
     assert isinstance(planned, RoutePlanned)
     assert flow.bench.tick(flow.now + timedelta(days=1)) == [], "the timer finds nothing to do"

@@ -22,7 +22,7 @@ from contracts.stock import (
 )
 from libs.rules.defaults import read
 from libs.testkit.bench import Bench
-from services.routing.domain import Knobs, OrderRoute, wanted_units
+from services.routing.domain import RETRY_TIMER, Knobs, OrderRoute, wanted_units
 from services.routing.handlers import handlers
 from services.routing.tests.conftest import NOW, Make
 
@@ -196,7 +196,7 @@ class World:
             ways = self.readable()
             if ways:
                 self.step(*pick(ways))
-            elif self.bench.timers:
+            elif any(kind == RETRY_TIMER for kind, _ in self.bench.timers):
                 self.now += timedelta(seconds=300)
                 self.say(self.bench.tick(self.now))
             else:

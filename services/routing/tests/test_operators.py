@@ -3,6 +3,7 @@
 import copy
 from datetime import timedelta
 
+import msgspec
 import pytest
 
 from contracts.routes import RouteBlocked, RoutePlanned
@@ -19,6 +20,26 @@ def broken():
     rows.insert(0, {**rows[0], "_id": "bad", "region": '"西北"', "warehouse": "null"})
     content["examples"] = [example for example in content["examples"] if "华北" in example["name"]]
     return content
+
+
+def by_stock():
+    """Rules that choose the first of the warehouses that can ship everything."""
+    content = copy.deepcopy(read("routing"))
+    for row in content["jdm"]["nodes"][1]["content"]["rules"]:
+        row["warehouse"] = 'len(stock.complete) > 0 ? stock.complete[0] : "CD"'
+    for example in content["examples"]:
+        example["expect"] = {"warehouse": "CD"}
+    return content
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_warehouses_that_can_ship_all_are_sorted_wherever_a_batch_ends(flow, make, together):
+    assert flow.rules(by_stock())[0].status == 200
+    figures = {"BJ-2": FULL, "SH": FULL}
+    messages = [make.placed(), make.reserved(**figures), make.cleared()]
+    batches = [messages] if together else [[message] for message in messages]
+    outputs = [output for batch in batches for output in flow.bench.batch(batch, flow.now)]
+    assert [parcel.warehouse for parcel in outputs[-1].parcels] == ["BJ-2"]
 
 
 def test_override_ships_from_the_other_warehouse(flow):
@@ -52,18 +73,26 @@ def test_override_ends_with_the_content_it_was_made_for(flow, make):
     assert planned.parcels[0].warehouse == "CD"
 
 
-def test_override_where_goods_are_missing_says_which_and_changes_nothing(flow):
+def test_override_where_goods_are_missing_waits_for_them_there(flow):
     flow.ready(CD={"A": 1}, GZ={"A": 3})
-    before = flow.row
-    [reply] = flow.override(warehouse="GZ")
-    assert reply.status == 409
+    blocked, reply = flow.override(warehouse="GZ")
+    assert isinstance(blocked, RouteBlocked)
+    assert (blocked.rule, blocked.warehouse, blocked.plan) == ("operator_warehouse", "GZ", 2)
+    assert reply.status == 202
     assert reply.body["missing"] == [{"warehouse": "GZ", "sku": "B", "quantity": 1}]
-    assert "B x 1" in reply.body["detail"]
-    assert reply.body["transfers"] == []
-    [reply] = flow.override(split=True)
-    assert reply.status == 409
-    assert reply.body["missing"] == [{"warehouse": "", "sku": "B", "quantity": 1}]
-    assert flow.row == before
+    assert reply.body["waits_for"] == "it waits for B x 1 at warehouse GZ"
+    assert flow.changed(CD=FULL, GZ={"A": 3})[0].rule == "operator_warehouse", "what an operator chose holds"
+    [planned] = flow.changed(CD=FULL, GZ=FULL)
+    assert (planned.rule, planned.parcels[0].warehouse) == ("operator_warehouse", "GZ")
+
+
+def test_split_of_what_is_nowhere_waits_for_goods_anywhere(flow):
+    flow.ready(CD={"A": 1}, GZ={"A": 3})
+    blocked, reply = flow.override(split=True)
+    assert (blocked.rule, blocked.transfers) == ("operator_split", [])
+    assert (reply.status, reply.body["waits_for"]) == (202, "it waits for B x 1 at any warehouse")
+    [planned] = flow.changed(CD={"A": 1}, GZ={"A": 2}, BJ={"B": 1})
+    assert [parcel.warehouse for parcel in planned.parcels] == ["CD", "BJ", "GZ"]
 
 
 def test_split_makes_numbered_parcels_with_the_rules_choice_first(flow):
@@ -135,6 +164,44 @@ def test_a_rule_that_fails_blocks_the_order_until_the_rules_are_replaced(flow):
     assert isinstance(planned, RoutePlanned)
     assert planned.rule_version == 3
     assert flow.bench.timers == {}
+
+
+def mistyped():
+    """Rules that send the southwest to a warehouse that is not there."""
+    content = msgspec.json.decode(msgspec.json.encode(read("routing")).replace(b'\\"CD\\"', b'\\"CDX\\"'))
+    for example in content["examples"]:
+        if example["expect"]["warehouse"] == "CD":
+            example["expect"]["warehouse"] = "CDX"
+    return content
+
+
+def test_what_rules_blocked_is_planned_again_by_those_that_replace_them(flow):
+    assert flow.rules(mistyped())[0].status == 200
+    [blocked] = flow.ready(region="西南")
+    assert (blocked.warehouse, blocked.rule_version) == ("CDX", 2)
+    look = flow.now + timedelta(seconds=300)
+    again = Wake(kind="rules", key=ID, at=look + timedelta(seconds=300))
+    assert flow.bench.tick(look) == [again], "no event while the rules are the same"
+    flow.rules(read("routing"), base_version=2)
+    [planned] = flow.bench.tick(again.at)
+    assert (planned.rule_version, planned.parcels[0].warehouse) == (3, "CD")
+    assert flow.bench.timers == {}
+
+
+def test_new_rules_that_block_too_are_waited_for_in_their_turn(flow):
+    flow.ready(CD={"A": 1})
+    flow.rules(mistyped())
+    blocked, wake = flow.bench.tick(flow.now + timedelta(seconds=300))
+    assert (blocked.warehouse, blocked.plan) == ("CDX", 2)
+    assert wake == Wake(kind="rules", key=ID, at=flow.now + timedelta(seconds=600))
+
+
+def test_what_an_operator_chose_is_not_planned_again_by_new_rules(flow):
+    flow.ready(CD={"A": 1})
+    assert flow.override(warehouse="GZ")[1].status == 202
+    flow.rules(mistyped())
+    assert flow.bench.tick(flow.now + timedelta(days=1)) == []
+    assert flow.row.state == "blocked"
 
 
 def test_a_rule_that_fails_leaves_the_operator_free_to_decide(flow):

@@ -152,9 +152,10 @@ async def test_orders_are_planned_blocked_and_overridden(routing, make):
     assert [answer.status_code for answer in answers] == [200, 200]
     assert answers[0].json() == answers[1].json()
     assert answers[0].json()["parcels"][0]["warehouse"] == "GZ"
-    refused = await routing.call("POST", f"/orders/{ids[2]}/override", {"warehouse": "CD"})
-    assert (refused.status_code, refused.headers["content-type"]) == (409, "application/problem+json")
-    assert refused.json()["missing"] == [{"warehouse": "CD", "sku": "B", "quantity": 1}]
+    waits = await routing.call("POST", f"/orders/{ids[2]}/override", {"warehouse": "CD"})
+    assert (waits.status_code, waits.headers["content-type"]) == (202, "application/json")
+    assert waits.json()["missing"] == [{"warehouse": "CD", "sku": "B", "quantity": 1}]
+    assert waits.json()["waits_for"] == "it waits for B x 1 at warehouse CD"
     assert (await routing.call("POST", f"/orders/{ids[2]}/override", {"split": True})).status_code == 200
     await until(lambda: len(routing.said("RoutePlanned")) == 3)
     overridden = (await routing.call("GET", f"/orders/{ids[1]}")).json()
