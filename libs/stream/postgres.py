@@ -12,9 +12,10 @@ from libs.decide import Due, Key, Reply, Row, Send
 from libs.stream.journal import Answered, Changes, Fenced, Head, JournalAway, Parked, Resume, Unsaveable
 from libs.stream.log import Outgoing, Place
 from libs.stream.postgres_save import save_of, session_setup
-from libs.stream.postgres_sql import ACQUIRE, FENCED_STATE, RENEW, SELECT_PARKED, SELECT_SENDS
+from libs.stream.postgres_sql import ACQUIRE, FENCED_STATE, RENEW, SELECT_DELAYED, SELECT_PARKED, SELECT_SENDS
 from libs.stream.rows import RowCodec
 from libs.stream.tables import Tables
+from libs.stream.turns import Delayed
 
 _encode = msgspec.json.Encoder().encode
 STATEMENT_TIMEOUT_MS = 15_000
@@ -301,6 +302,10 @@ class PostgresJournal:
             (Send(destination=r[0], send_id=r[1], key=r[2], body=msgspec.json.decode(r[3])), r["attempts"])
             for r in rows
         ]
+
+    async def delayed_sends(self, destinations: Sequence[str]) -> list[Delayed]:
+        """Return outward calls that wait and were tried or put off, in the order they were written in."""
+        return [tuple(row) for row in await self._run_beside("fetch", SELECT_DELAYED, list(destinations))]
 
     async def note_attempt(self, send: Send, attempts: int, next_try_at: datetime, outcome: str) -> None:
         """Record a failed attempt of an outward call, to be tried again at `next_try_at`."""

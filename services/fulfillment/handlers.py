@@ -95,4 +95,5 @@ def handlers(*, claim_limit_seconds: int, tolerance: domain.Tolerance, tell_wms:
         },
         timers={domain.CLAIM_TIMER: On(domain.expire, needs=_claimed)},
         rows=(OrderFile, PickTask, Item, Device, Waybill),
+        in_order=frozenset({domain.WMS}),
     )
