@@ -88,7 +88,7 @@ def handlers(limits: domain.DigestLimits) -> Handlers:
         timers={domain.DIGEST: On(domain.wake_digest, needs=_wake_needs)},
         delivered={
             domain.SMS: On(domain.buyer_told, needs=_buyer_told_needs),
-            domain.DINGTALK: On(domain.operations_told, needs=_operations_told_needs),
+            domain.DINGTALK: On(partial(domain.operations_told, limits=limits), needs=_operations_told_needs),
         },
         settle=partial(domain.flush, limits=limits),
         rows=(Recipient, Notice, Digest, Template, OptOut),

@@ -4,6 +4,8 @@ import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+import msgspec
+
 from contracts.risk import OrderHeld
 from contracts.routes import RouteBlocked
 from contracts.stock_levels import SafetyLineCrossed
@@ -30,6 +32,7 @@ class DigestLimits:
     """How often operations are told, and how much at once."""
 
     interval_ms: int = 5_000
+    refused_interval_ms: int = 600_000  # after a digest that was refused
     lines_limit: int = 15
     line_limit_bytes: int = 300
     text_limit_bytes: int = 18_000
@@ -89,17 +92,33 @@ def wake_digest(message: Due, state: State, now: datetime) -> list[Output]:
     return []
 
 
-def operations_told(message: Delivered, state: State, now: datetime) -> list[Output]:
-    """Record what became of a digest; the next one may go."""
+def operations_told(message: Delivered, state: State, now: datetime, limits: DigestLimits) -> list[Output]:
+    """Record what became of a digest; the next one may go, with the lines of one that was refused."""
     digest = state.get(Digest, message.key)
     if digest is not None and digest.in_flight and message.send_id == digest_id(digest):
         digest.in_flight = False
+        if not message.ok and "sections" in message.body:
+            _take_back(digest, msgspec.convert(message.body["sections"], dict[str, Lines]), now, limits)
         state.put(digest)
     notice = state.get(Notice, OPERATIONS, message.send_id)
     if notice is None or notice.state != "sending":
         return []
     state.put(notice)
     return settled(notice, ok=message.ok, detail=message.detail, attempts=message.attempts)
+
+
+def _take_back(digest: Digest, refused: dict[str, Lines], now: datetime, limits: DigestLimits) -> None:
+    """Have what a refused digest said told by the next one, after a pause.
+
+    Of a section that is refused a second time only the count is told: the words themselves may be what is refused,
+    and would keep operations from hearing anything ever again.
+    """
+    for kind, lines in refused.items():
+        newer = digest.pending.get(kind) or Lines()
+        words = [] if lines.again else lines.first
+        first = [*words, *newer.first][: limits.lines_limit]
+        digest.pending[kind] = Lines(count=lines.count + newer.count, first=first, again=True)
+    digest.last_at = now + timedelta(milliseconds=limits.refused_interval_ms - limits.interval_ms)
 
 
 def flush(state: State, now: datetime, limits: DigestLimits) -> list[Output]:
@@ -120,7 +139,7 @@ def flush(state: State, now: datetime, limits: DigestLimits) -> list[Output]:
 
 def _sent_digest(digest: Digest, state: State, now: datetime, limits: DigestLimits) -> Send:
     count = sum(lines.count for lines in digest.pending.values())
-    text = digest_text(digest.pending, limits.text_limit_bytes)
+    text, sections = digest_text(digest.pending, limits.text_limit_bytes), msgspec.to_builtins(digest.pending)
     digest.number += 1
     digest.in_flight = True
     digest.last_at = now
@@ -136,7 +155,7 @@ def _sent_digest(digest: Digest, state: State, now: datetime, limits: DigestLimi
         at=now,
     )
     state.put(notice)
-    body = {"title": f"Ordo 订单中枢：{count} 条提醒", "text": text, "count": count}
+    body = {"title": f"Ordo 订单中枢：{count} 条提醒", "text": text, "count": count, "sections": sections}
     return Send(destination=digest.channel, send_id=notice.notice_id, key=digest.channel, body=body)
 
 
