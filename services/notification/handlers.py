@@ -6,7 +6,7 @@ from contracts.envelope import Event
 from contracts.orders import OrderAmended, OrderPlaced
 from contracts.risk import OrderHeld
 from contracts.routes import RouteBlocked
-from contracts.shipments import ParcelShipped
+from contracts.shipments import AmendTooLate, CancelTooLate, ParcelShipped
 from contracts.stock_levels import SafetyLineCrossed
 from libs.decide import Delivered, Due, Handlers, Needs, On, State
 from services.notification import domain
@@ -80,6 +80,13 @@ def handlers(limits: domain.DigestLimits) -> Handlers:
             ),
             SafetyLineCrossed: On(
                 partial(domain.note_safety_line, limits=limits), needs=partial(_digest_needs, domain.SAFETY_LINE)
+            ),
+            AmendTooLate: On(
+                partial(domain.note_amend_too_late, limits=limits), needs=partial(_digest_needs, domain.AMEND_TOO_LATE)
+            ),
+            CancelTooLate: On(
+                partial(domain.note_cancel_too_late, limits=limits),
+                needs=partial(_digest_needs, domain.CANCEL_TOO_LATE),
             ),
             domain.SetTemplate: On(domain.set_template, needs=_template_needs),
             domain.OptOutBuyer: On(domain.opt_out, needs=_opt_needs),

@@ -8,20 +8,33 @@ import msgspec
 
 from contracts.risk import OrderHeld
 from contracts.routes import RouteBlocked
+from contracts.shipments import AmendTooLate, CancelTooLate
 from contracts.stock_levels import SafetyLineCrossed
 from libs.decide import Delivered, Due, Output, Send, State, Wake
 from services.notification.domain.rows import DINGTALK, OPERATIONS, Digest, Lines, Notice, Template, settled
-from services.notification.domain.templates import DEFAULTS, ORDER_HELD, ROUTE_BLOCKED, SAFETY_LINE, clipped, render
+from services.notification.domain.templates import (
+    AMEND_TOO_LATE,
+    CANCEL_TOO_LATE,
+    DEFAULTS,
+    ORDER_HELD,
+    ROUTE_BLOCKED,
+    SAFETY_LINE,
+    clipped,
+    render,
+)
 
 DIGEST = "digest"
 BELOW_COST_RULE = "below_cost"
-# The sections of a digest, most urgent first.
+# The sections of a digest, most urgent first: a parcel with the wrong goods can be stopped for minutes only.
 HEADINGS: dict[str, str] = {
+    "too_late": "仓库来不及照办",
     "below_cost": "低于成本价，已挂起",
     "held": "订单挂起",
     "blocked": "等待调拨",
     "safety": "低于安全水位",
 }
+# What an amendment may ask of a warehouse, in words.
+_CHANGED: dict[str, str] = {"lines": "商品", "destination": "收货地区", "recipient": "收件人", "sealed": "收件信息"}
 # Text that came from platforms must not become links, headings or new lines in an operator's chat.
 _HARMLESS = str.maketrans({"[": "［", "]": "］", "<": "＜", ">": "＞", "*": "＊", "`": "｀", "#": "＃"})
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
@@ -68,6 +81,20 @@ def note_safety_line(event: SafetyLineCrossed, state: State, now: datetime, limi
         "suggested_purchase": str(event.suggested_purchase),
     }
     return _note("safety", SAFETY_LINE, values, state, limits)
+
+
+def note_amend_too_late(event: AmendTooLate, state: State, now: datetime, limits: DigestLimits) -> list[Output]:
+    """Tell operations what a buyer changed (a line taken out among it) and the parcel will not follow."""
+    changed = "、".join(_CHANGED.get(field, field) for field in event.changed)
+    values = {"order_id": event.order_id, "version": str(event.version), "changed": changed}
+    return _note("too_late", AMEND_TOO_LATE, values, state, limits)
+
+
+def note_cancel_too_late(event: CancelTooLate, state: State, now: datetime, limits: DigestLimits) -> list[Output]:
+    """Tell operations that an order was cancelled when all of it had left."""
+    parcels = "、".join(event.shipped_parcels)
+    values = {"order_id": event.order_id, "request_id": event.request_id, "parcels": parcels}
+    return _note("too_late", CANCEL_TOO_LATE, values, state, limits)
 
 
 def _note(kind: str, name: str, values: dict[str, str], state: State, limits: DigestLimits) -> list[Output]:

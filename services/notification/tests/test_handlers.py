@@ -11,7 +11,7 @@ from contracts.notices import NoticeFailed, NoticeSent
 from contracts.orders import Destination, OrderAmended, OrderLine, OrderPlaced
 from contracts.risk import HoldReason, OrderHeld
 from contracts.routes import MissingAt, RouteBlocked, TransferAdvice
-from contracts.shipments import ParcelShipped
+from contracts.shipments import AmendTooLate, CancelTooLate, ParcelShipped
 from contracts.stock import StockLine
 from contracts.stock_levels import SafetyLineCrossed
 from libs.decide import Delivered, Reply, Send, Wake
@@ -300,6 +300,27 @@ def test_blocked_routes_and_safety_lines_name_what_to_do(bench: Bench) -> None:
     assert "85123A×2 GZ→CD" in send.body["text"]
     assert "22423 可用 8，安全水位 30，建议采购 22" in send.body["text"]
     assert send.body["count"] == 2
+
+
+def test_what_the_warehouse_could_not_honour_is_told_once_and_first(bench: Bench) -> None:
+    amended = AmendTooLate(order_id=ORDER, version=2, changed=["lines", "recipient"])
+    parcels = ["own.demo.2/1", "own.demo.2/2"]
+    cancelled = CancelTooLate(order_id="own.demo.2", request_id="c1", shipped_parcels=parcels)
+    [send] = bench.batch([held("own.demo.3"), amended, cancelled], NOW)
+    section, _ = send.body["text"].split("\n\n")
+    heading, first, second = section.split("\n")
+    assert heading == "#### 仓库来不及照办：2"
+    assert first.startswith(f"- {ORDER} 第 2 版改了商品、收件人，")
+    assert second.startswith("- own.demo.2 的取消 c1 来晚了，包裹 own.demo.2/1、own.demo.2/2 已发出")
+    assert bench.handle(delivered(send), NOW + MINUTE)[0].notice_id == send.send_id
+    assert bench.tick(NOW + 10 * MINUTE) == []
+
+
+def test_operators_word_what_came_too_late(bench: Bench) -> None:
+    command = domain.SetTemplate(name="amend_too_late", text="${order_id}：${changed}", provider_code="", by="boss")
+    bench.handle(command, NOW)
+    [send] = bench.handle(AmendTooLate(order_id=ORDER, version=2, changed=["price"]), NOW)
+    assert f"- {ORDER}：price" in send.body["text"], "a field without a word here is told by its name"
 
 
 def test_text_from_platforms_cannot_become_markup(bench: Bench) -> None:
