@@ -12,7 +12,7 @@ import msgspec
 
 from contracts.topics import POSITION
 from libs.decide import Delivered, Handlers, Key, On, Output, Row, State, key_of
-from libs.stream import desk, egress, worker
+from libs.stream import desk, egress, turns, worker
 from libs.stream.batch import Input
 from libs.stream.journal import Answered, Changes, Head, Resume
 from libs.stream.log import Outgoing, Place, PublishFailed, Record
@@ -277,6 +277,15 @@ class Careless(egress.Egress):
             await sender.send(send, attempt)
         except (OSError, TimeoutError, egress.Retry, egress.Refused):
             self._news.set()
+        self._turns.note_end(send)
+
+
+def let_pass(_: turns.Turns, send: Any, now: datetime) -> None:
+    """Let every call go as soon as it is due."""
+
+
+def forget_the_line(_: turns.Turns, delayed: Any) -> None:
+    """Begin with nothing that an earlier owner tried."""
 
 
 def keep_deliveries(_: desk.Desk) -> None:
@@ -302,5 +311,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant("messages pass a parked one", Parts(worker=Unqueued)),
     Mutant("decisions read a clock", Parts(handlers=with_a_clock)),
     Mutant("calls are recorded before they are made", patches=((worker, "Egress", Careless),)),
+    Mutant("a call passes one of its key that failed", patches=((turns.Turns, "take_place", let_pass),)),
+    Mutant("a new owner forgets which calls failed", patches=((turns.Turns, "load", forget_the_line),)),
     Mutant("results of calls outlive the lease", patches=((desk.Desk, "drop_deliveries", keep_deliveries),)),
 )

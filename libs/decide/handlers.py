@@ -32,7 +32,9 @@ class On(Generic[M]):
 class Handlers:
     """Everything a service decides: events and commands by type, timers by kind, delivery results by destination.
 
-    `settle` runs once after a batch's last decision, for facts worth one event a batch.
+    `settle` runs once after a batch's last decision, for facts worth one event a batch. `in_order` are destinations
+    where a call waits until the one written before it under the same key has its outcome, be it hours: whoever hears
+    of a task must hear of its end last. Elsewhere calls of one key fly side by side. No `not_before` there.
     """
 
     service: str
@@ -42,6 +44,7 @@ class Handlers:
     settle: Callable[[State, datetime], list[Output]] | None = None
     rows: tuple[type[Row], ...] = ()
     entries: tuple[type[Entry], ...] = ()
+    in_order: frozenset[str] = frozenset()
 
     def find(self, message: Event | Command | Due | Delivered) -> On[Any] | None:
         """Return what decides `message`; None for an event type this service does not care about."""

@@ -6,7 +6,7 @@ import hmac
 import logging
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import httpx
@@ -19,7 +19,14 @@ MINUTE_S = 60.0
 # DingTalk refuses a robot that spoke more than 20 times within a minute, and keeps it mute for ten minutes.
 MUTED_S = 600.0
 TOO_FAST = 130101
-SYSTEM_BUSY = -1
+# When to ask again after a code that says nothing against the message. 310000 is said of a signature, a clock, a
+# keyword or an address that the robot's settings do not admit; 300001 and 4001xx of a robot that is gone or off.
+CURE_AFTER_S = 600.0
+RETRY_AFTER_S: Mapping[int, float] = {
+    -1: MINUTE_S,
+    410100: MUTED_S,
+    **dict.fromkeys((300001, 310000, 400101, 400102, 400106), CURE_AFTER_S),
+}
 REASON_LIMIT_CHARACTERS = 200
 
 
@@ -58,7 +65,7 @@ class DingTalkSender:
         self._muted_until = 0.0
 
     async def send(self, request: Send, attempt: int) -> str:
-        """Post one message; a refusal by signature or keyword is final, a robot told to be quiet tries later."""
+        """Post one message; what a robot's settings refuse is tried until somebody mends them, its words are final."""
         now = self._clock()
         self._be_slow_enough(now)
         params = {} if not self._secret else self._signed(now)
@@ -68,7 +75,8 @@ class DingTalkSender:
         try:
             answer = msgspec.json.decode(response.content, type=_Answer)
         except msgspec.DecodeError:
-            raise Refused(f"dingtalk answered HTTP {response.status_code} without an errcode") from None
+            reason = f"dingtalk answered HTTP {response.status_code} without an errcode"
+            raise Retry(after_seconds=CURE_AFTER_S, reason=reason) from None
         return self._judge(answer, now)
 
     def _judge(self, answer: _Answer, now: float) -> str:
@@ -78,8 +86,8 @@ class DingTalkSender:
         if answer.errcode == TOO_FAST:
             self._muted_until = now + MUTED_S
             raise Retry(after_seconds=MUTED_S, reason=reason)
-        if answer.errcode == SYSTEM_BUSY:
-            raise Retry(after_seconds=MINUTE_S, reason=reason)
+        if answer.errcode in RETRY_AFTER_S:
+            raise Retry(after_seconds=RETRY_AFTER_S[answer.errcode], reason=reason)
         raise Refused(reason)
 
     def _signed(self, now: float) -> dict[str, str]:

@@ -23,12 +23,35 @@ DETAILS_PAGE_SIZE = 50
 SEND_STATUS_FAILED = 2
 SHANGHAI = timezone(timedelta(hours=8))
 _PHONE = re.compile(r"(?:\+?86|0086)?(1[0-9]{10})")
-# Codes that pass by themselves or once an operator acts (tops up the balance, raises a limit), and when to ask again.
+# Codes that say nothing against the message: somebody has to top up the balance, set a key, a clock, a right, or have a
+# signature or template approved.
+CURABLE = (
+    "isv.OUT_OF_SERVICE",
+    "isv.AMOUNT_NOT_ENOUGH",
+    "isv.ACCOUNT_NOT_EXISTS",
+    "isv.ACCOUNT_ABNORMAL",
+    "isv.PRODUCT_UN_SUBSCRIPT",
+    "isv.PRODUCT_UNSUBSCRIBE",
+    "isv.DENY_IP_RANGE",
+    "isv.SMS_SIGNATURE_ILLEGAL",
+    "isv.SMS_SIGNATURE_SCENE_ILLEGAL",
+    "isv.SMS_SIGN_ILLEGAL",
+    "isv.SIGN_STATE_ILLEGAL",
+    "isv.SMS_TEMPLATE_ILLEGAL",
+    "isp.RAM_PERMISSION_DENY",
+    "SignatureDoesNotMatch",
+    "IncompleteSignature",
+    "NoPermission",
+)
+# What stands before the dot of such codes: `InvalidAccessKeyId.NotFound`, `InvalidTimeStamp.Expired`, `Forbidden.RAM`.
+CURABLE_FAMILIES = ("InvalidAccessKeyId", "InvalidTimeStamp", "InvalidSecurityToken", "Forbidden")
+CURE_AFTER_S = 600.0
+# When to ask again after a code that passes by itself, or once an operator acts.
 RETRY_AFTER_S: Mapping[str, float] = {
+    **dict.fromkeys(CURABLE, CURE_AFTER_S),
     "isv.BUSINESS_LIMIT_CONTROL": 300.0,
     "isv.DAY_LIMIT_CONTROL": 3600.0,
-    "isv.OUT_OF_SERVICE": 600.0,
-    "isv.AMOUNT_NOT_ENOUGH": 600.0,
+    "isv.MONTH_LIMIT_CONTROL": 3600.0,
     "isp.SYSTEM_ERROR": 5.0,
     "isp.GATEWAY_ERROR": 5.0,
     "SignatureNonceUsed": 1.0,
@@ -192,6 +215,8 @@ def _judge(response: httpx.Response) -> _Answer:
         return answer
     reason = f"the SMS provider answered {answer.code[:80] or response.status_code}"
     wait_s = RETRY_AFTER_S.get(answer.code)
+    if wait_s is None and answer.code.partition(".")[0] in CURABLE_FAMILIES:
+        wait_s = CURE_AFTER_S
     if wait_s is None and (response.status_code >= 500 or answer.code.startswith("Throttling")):
         wait_s = 5.0
     if wait_s is not None:

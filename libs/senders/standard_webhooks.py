@@ -14,6 +14,10 @@ from libs.stream.egress import Refused, Retry
 # Statuses of the 4xx range that pass by themselves: time-out, conflict with another delivery, too early, too many.
 PASSING = frozenset({408, 409, 425, 429})
 RETRY_AFTER_LIMIT_S = 3600.0
+# Statuses that say nothing against the message: somebody has to set a secret, a right, an address or a proxy right.
+# 400 is among them, because many receivers answer it to a signature that they do not accept.
+CURABLE = frozenset({400, 401, 402, 403, 404, 405, 407})
+CURE_AFTER_S = 600.0
 
 
 def message_id(send_id: str) -> str:
@@ -22,7 +26,10 @@ def message_id(send_id: str) -> str:
 
 
 class StandardWebhookSender:
-    """Posts a send's body as JSON to one receiver. 2xx is a success; a final refusal is a 4xx that will not pass."""
+    """Posts a send's body as JSON to one receiver. 2xx is a success; a final refusal is a 4xx about the message itself.
+
+    What an operator can cure is tried again every ten minutes, for days.
+    """
 
     def __init__(
         self,
@@ -62,9 +69,12 @@ def _judge(response: httpx.Response) -> str:
     status = response.status_code
     if 200 <= status < 300:
         return f"HTTP {status}"
+    reason = f"the receiver answered HTTP {status}"
+    if status in CURABLE:
+        raise Retry(reason, after_seconds=max(CURE_AFTER_S, _retry_after_s(response)))
     if 400 <= status < 500 and status not in PASSING:
-        raise Refused(f"the receiver answered HTTP {status}")
-    raise Retry(f"the receiver answered HTTP {status}", after_seconds=_retry_after_s(response))
+        raise Refused(reason)
+    raise Retry(reason, after_seconds=_retry_after_s(response))
 
 
 def _retry_after_s(response: httpx.Response) -> float:

@@ -4,7 +4,7 @@ import asyncio
 import random
 import re
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -15,6 +15,7 @@ import structlog
 from libs.decide import Delivered, Send
 from libs.stream import metrics
 from libs.stream.journal import Journal, JournalAway
+from libs.stream.turns import Turns
 
 POLL_MS = 1_000
 # Those in flight are among the oldest. What is found behind them starts as they end, without another question.
@@ -94,12 +95,15 @@ class Egress:
     deliver: Callable[[Delivered], Awaitable[None]]
     clock: Callable[[], datetime]
     in_flight_limit_calls: int  # of one destination
+    in_order: Collection[str] = ()
     jitter: Callable[[], float] = random.random
     _breakers: dict[str, Breaker] = field(default_factory=dict)
     _flying: dict[str, dict[str, asyncio.Task[None]]] = field(default_factory=dict)
     _landed: set[tuple[str, str]] = field(default_factory=set)
     _ready: dict[str, deque[tuple[Send, int]]] = field(default_factory=dict)
     _news: asyncio.Event = field(default_factory=asyncio.Event)
+    _turns: Turns = field(default_factory=Turns)
+    _turns_loaded: bool = False
 
     def nudge(self) -> None:
         """Look now: a commit just wrote a call."""
@@ -125,6 +129,7 @@ class Egress:
             # Whoever holds the lease next begins afresh: a cancelled probe or call left nothing to wait for.
             self._flying.clear()
             self._ready.clear()
+            self._turns_loaded = False
             for breaker in self._breakers.values():
                 breaker.probing = False
 
@@ -134,15 +139,31 @@ class Egress:
         open_to = [destination for destination in self.senders if self._start(destination, loop_now_s)]
         if not open_to:
             return
+        if self.in_order and not self._turns_loaded:
+            self._turns.load(await self.journal.delayed_sends(list(self.in_order)))
+            self._turns_loaded = True
         # A call that ends while the database is asked may still be in the answer: it is looked at again next time.
         self._landed.clear()
         claims_limit = CLAIMS_PER_PLACE * self.in_flight_limit_calls
-        for send, attempts in await self.journal.waiting_sends(self.clock(), open_to, claims_limit):
+        now = self.clock()
+        for send, attempts in await self.journal.waiting_sends(now, open_to, claims_limit):
             known = self._flying.get(send.destination, {})
-            if send.send_id not in known and (send.destination, send.send_id) not in self._landed:
+            if send.send_id in known or (send.destination, send.send_id) in self._landed:
+                continue
+            if send.destination not in self.in_order or await self._has_turn(send, attempts, now):
                 self._ready.setdefault(send.destination, deque()).append((send, attempts))
         for destination in open_to:
             self._start(destination, loop_now_s)
+
+    async def _has_turn(self, send: Send, attempts: int, now: datetime) -> bool:
+        """Tell whether a call may be made; one behind a call that waits to be tried again is put off with it."""
+        waits = self._turns.take_place(send, now)
+        if waits is None:
+            return True
+        first, due = waits
+        if due > now:
+            await self.journal.note_attempt(send, attempts, due, f"waits for {first}")
+        return False
 
     def _start(self, destination: str, loop_now_s: float) -> bool:
         """Start calls that are ready, as many as may fly; returns whether more could be started than are known."""
@@ -199,6 +220,8 @@ class Egress:
             back_off_ms = min(RETRY_FIRST_MS * 2 ** min(attempt - 1, 10), RETRY_LAST_MS) * (0.5 + self.jitter() / 2)
             next_try = self.clock() + timedelta(seconds=max(wait_s, back_off_ms / 1000))
             await self.journal.note_attempt(send, attempt, next_try, reason)
+            if send.destination in self.in_order:
+                self._turns.note_failure(send, next_try)
             return
         await self.deliver(
             Delivered(
@@ -211,3 +234,5 @@ class Egress:
                 body=send.body,
             )
         )
+        if send.destination in self.in_order:
+            self._turns.note_end(send)

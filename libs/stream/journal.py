@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from libs.decide import Delivered, Due, Key, Needs, Reply, Row, Send, State
 from libs.stream.log import Outgoing, Place
+from libs.stream.turns import Delayed
 
 
 class Fenced(Exception):
@@ -154,6 +155,10 @@ class Journal(Protocol):
         self, now: datetime, destinations: Sequence[str], limit_each: int
     ) -> list[tuple[Send, int]]:
         """Return outward calls whose time has come, oldest first, with the attempts made so far."""
+        ...
+
+    async def delayed_sends(self, destinations: Sequence[str]) -> list[Delayed]:
+        """Return outward calls that wait and were tried or put off, in the order they were written in."""
         ...
 
     async def note_attempt(self, send: Send, attempts: int, next_try_at: datetime, outcome: str) -> None:

@@ -12,6 +12,7 @@ from libs.decide import Due, Entry, Key, Row, Send, key_of
 from libs.stream.journal import Answered, Changes, Fenced, Head, Parked, Resume, Unsaveable
 from libs.stream.log import Outgoing, Place, PositionLost, Record
 from libs.stream.rows import kept
+from libs.stream.turns import Delayed
 
 
 @dataclass
@@ -294,6 +295,15 @@ class MemoryJournal:
         for destination in destinations:
             its = [row for row in due if row["send"].destination == destination]
             found += [(row["send"], row["attempts"]) for row in its[:limit_each]]
+        return found
+
+    async def delayed_sends(self, destinations: Sequence[str]) -> list[Delayed]:
+        """Return outward calls that wait and were tried or put off, in the order they were written in."""
+        found = []
+        for row in self.stored.egress.values():
+            send, due = row["send"], row["next_try_at"]
+            if send.destination in destinations and due is not None and row["outcome"] != "waiting":
+                found.append((send.destination, send.key, send.send_id, due))
         return found
 
     async def note_attempt(self, send: Send, attempts: int, next_try_at: datetime, outcome: str) -> None:

@@ -20,7 +20,6 @@ LAG_SECONDS = Gauge("ordo_event_lag_seconds", "Age of the newest batch's oldest 
 LAG_RECORDS = Gauge("ordo_lag_records", "Records in the log after the position", ["service"])
 UNSENT = Gauge("ordo_outbox_unsent_records", "Committed, not yet acknowledged by the log", ["service"])
 PARKED = Gauge("ordo_parked_keys", "Keys that wait for an operator", ["service"])
-EGRESS_AGE = Gauge("ordo_egress_oldest_seconds", "Age of the oldest outward call that is due", ["service"])
 EGRESS = Counter("ordo_egress_total", "Outward calls by what became of them", ["service", "destination", "outcome"])
 RECORDS = Counter("ordo_records_total", "Records read, by what the sequence rule said", ["service", "verdict"])
 COMMANDS = Counter("ordo_commands_total", "Commands by answer status", ["service", "status"])

@@ -12,13 +12,14 @@ from libs.decide import Due, Key, Reply, Row, Send
 from libs.stream.journal import Answered, Changes, Fenced, Head, JournalAway, Parked, Resume, Unsaveable
 from libs.stream.log import Outgoing, Place
 from libs.stream.postgres_save import save_of, session_setup
-from libs.stream.postgres_sql import ACQUIRE, FENCED_STATE, RENEW, SELECT_PARKED, SELECT_SENDS
+from libs.stream.postgres_sql import ACQUIRE, FENCED_STATE, RENEW, SELECT_DELAYED, SELECT_PARKED, SELECT_SENDS
 from libs.stream.rows import RowCodec
 from libs.stream.tables import Tables
+from libs.stream.turns import Delayed
 
 STATEMENT_TIMEOUT_MS = 15_000
 CONNECT_TIMEOUT_S = 5.0
-_AWAY = (
+AWAY = (
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,  # asyncpg's own state after a connection broke in the middle of a COPY
@@ -94,7 +95,7 @@ class PostgresJournal:
                 if self._beside is None or self._beside.is_closed():
                     self._beside = await connect(self._dsn, self._schema)
                 return await getattr(self._beside, method)(*arguments)
-        except _AWAY as error:
+        except AWAY as error:
             beside, self._beside = self._beside, None
             if beside is not None:
                 beside.terminate()
@@ -125,7 +126,7 @@ class PostgresJournal:
                     resume.heads[(topic, part)] = Head(next_seq, cursor)
                 resume.parked_keys = {r[0] for r in await connection.fetch("SELECT DISTINCT key FROM parked")}
                 resume.next_due = await connection.fetchval("SELECT min(due_at) FROM timer")
-        except _AWAY as error:
+        except AWAY as error:
             raise self._away(error) from error
         self._owner, self._epoch = owner, resume.epoch
         return resume
@@ -144,7 +145,7 @@ class PostgresJournal:
                 [part for _, part in places],
                 [heads[place].cursor for place in places],
             )
-        except _AWAY as error:
+        except AWAY as error:
             raise self._away(error) from error
         if not held:
             raise Fenced(f"{self._schema}: the lease has a newer epoch than {self._epoch}")
@@ -156,7 +157,7 @@ class PostgresJournal:
             await connection.execute(
                 "UPDATE stream_lease SET expires_at = now() WHERE shard = $1 AND epoch = $2", self._shard, self._epoch
             )
-        except _AWAY as error:
+        except AWAY as error:
             raise self._away(error) from error
 
     async def start_offsets(self, offsets: Mapping[Place, int]) -> None:
@@ -165,7 +166,7 @@ class PostgresJournal:
         sql = "INSERT INTO consumer_offset (topic, part, next_offset) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING"
         try:
             await (await self._main()).executemany(sql, rows)
-        except _AWAY as error:
+        except AWAY as error:
             raise self._away(error) from error
 
     async def begin(self) -> None:
@@ -174,7 +175,7 @@ class PostgresJournal:
             await self._main()
             if self._lock_rows:
                 await self._open()
-        except _AWAY as error:
+        except AWAY as error:
             raise self._away(error) from error
 
     async def _open(self) -> None:
@@ -191,7 +192,7 @@ class PostgresJournal:
                 columns = list(zip(*sorted(keys), strict=True))
                 records = await self._connection.fetch(codec.select(lock=self._lock_rows), *map(list, columns))
                 found[table] = [codec.row(record) for record in records]
-        except _AWAY as error:
+        except AWAY as error:
             raise self._away(error) from error
         except asyncpg.PostgresError as error:
             raise Unsaveable(_reason(error)) from error
@@ -210,7 +211,7 @@ class PostgresJournal:
             if self._transaction is not None:
                 await self._transaction.commit()
                 self._transaction = None
-        except _AWAY as error:
+        except AWAY as error:
             raise self._away(error) from error
         except (asyncpg.PostgresError, asyncpg.DataError, ValueError, TypeError, OverflowError) as error:
             if getattr(error, "sqlstate", "") == FENCED_STATE:
@@ -226,7 +227,7 @@ class PostgresJournal:
         await self.rollback()
         try:
             epoch = await (await self._main()).fetchval("SELECT epoch FROM stream_lease WHERE shard = $1", self._shard)
-        except _AWAY as error:
+        except AWAY as error:
             raise self._away(error) from error
         if epoch != self._epoch:
             raise self._fenced()
@@ -238,7 +239,7 @@ class PostgresJournal:
             return
         try:
             await transaction.rollback()
-        except _AWAY as error:
+        except AWAY as error:
             self._away(error)
 
     async def answers(self, keys: Sequence[str]) -> dict[str, Answered]:
@@ -248,7 +249,7 @@ class PostgresJournal:
         )
         try:
             rows = await (await self._main()).fetch(sql, list(keys))
-        except _AWAY as error:
+        except AWAY as error:
             raise self._away(error) from error
         found = {}
         for key, kind, fingerprint, status, reply in rows:
@@ -261,7 +262,7 @@ class PostgresJournal:
         sql = "SELECT kind, key, due_at FROM timer ORDER BY due_at, kind, key LIMIT $1"
         try:
             rows = await (await self._main()).fetch(sql, limit + 1)
-        except _AWAY as error:
+        except AWAY as error:
             raise self._away(error) from error
         come = [Due(kind=kind, key=key, at=at) for kind, key, at in rows[:limit] if at <= now]
         rest = rows[len(come) :]
@@ -300,6 +301,10 @@ class PostgresJournal:
             (Send(destination=r[0], send_id=r[1], key=r[2], body=msgspec.json.decode(r[3])), r["attempts"])
             for r in rows
         ]
+
+    async def delayed_sends(self, destinations: Sequence[str]) -> list[Delayed]:
+        """Return outward calls that wait and were tried or put off, in the order they were written in."""
+        return [tuple(row) for row in await self._run_beside("fetch", SELECT_DELAYED, list(destinations))]
 
     async def note_attempt(self, send: Send, attempts: int, next_try_at: datetime, outcome: str) -> None:
         """Record a failed attempt of an outward call, to be tried again at `next_try_at`."""

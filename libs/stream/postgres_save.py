@@ -23,6 +23,7 @@ from libs.stream.postgres_sql import (
     UPSERT_TIMERS,
 )
 from libs.stream.rows import RowCodec, insert_rows, row_type
+from libs.stream.turns import TICK
 
 COPY_FROM_ROWS = 40
 _PLACEHOLDER = re.compile(r"\$(\d+)")
@@ -100,6 +101,17 @@ def _arguments_of(sql: str) -> int:
 
 def _shifted(sql: str, by: int) -> str:
     return _PLACEHOLDER.sub(lambda found: f"${int(found[1]) + by}", sql)
+
+
+def _sends(changes: Changes) -> Iterator[tuple[Any, ...]]:
+    """Yield the rows of outward calls; those of one key are written a moment after one another: that is their order."""
+    at = changes.decided_at
+    earlier: dict[tuple[str, str], int] = {}
+    for s in changes.sends:
+        n = earlier.get((s.destination, s.key), 0)
+        earlier[s.destination, s.key] = n + 1
+        written_at = at + TICK * n if n else at
+        yield s.destination, s.send_id, s.key, _encode(s.body), written_at, s.not_before or written_at
 
 
 def _columns(rows: Sequence[tuple[Any, ...]]) -> Iterator[list[Any]]:
@@ -196,9 +208,7 @@ def _add_timers(save: Save, changes: Changes) -> None:
 
 def _add_egress(save: Save, changes: Changes) -> None:
     if changes.sends:
-        at = changes.decided_at
-        sends = [(s.destination, s.send_id, s.key, _encode(s.body), s.not_before or at) for s in changes.sends]
-        save.add("new egress", INSERT_EGRESS, at, *_columns(sends))
+        save.add("new egress", INSERT_EGRESS, *_columns(list(_sends(changes))))
     if changes.delivered:
         said = {
             (d.destination, d.send_id): (d.attempts, ("sent: " if d.ok else "refused: ") + d.detail)

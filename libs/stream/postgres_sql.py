@@ -70,11 +70,12 @@ INSERT INTO timer (kind, key, due_at) SELECT * FROM unnest($1::text[], $2::text[
 ON CONFLICT (kind, key) DO UPDATE SET due_at = excluded.due_at
 """
 
-INSERT_EGRESS = """
+UNTOUCHED = "waiting"
+INSERT_EGRESS = f"""
 INSERT INTO egress (destination, send_id, key, body, written_at, attempts, next_try_at, outcome)
-SELECT u.destination, u.send_id, u.key, u.body, $1, 0, u.not_before, 'waiting'
-FROM unnest($2::text[], $3::text[], $4::text[], $5::jsonb[], $6::timestamptz[])
-    AS u(destination, send_id, key, body, not_before)
+SELECT u.destination, u.send_id, u.key, u.body, u.written_at, 0, u.due_at, '{UNTOUCHED}'
+FROM unnest($1::text[], $2::text[], $3::text[], $4::jsonb[], $5::timestamptz[], $6::timestamptz[])
+    AS u(destination, send_id, key, body, written_at, due_at)
 ON CONFLICT DO NOTHING
 """
 END_EGRESS = """
@@ -109,4 +110,11 @@ CROSS JOIN LATERAL (
     WHERE e.destination = d.destination AND e.next_try_at IS NOT NULL AND e.next_try_at <= $1
     ORDER BY e.next_try_at LIMIT $3
 ) s
+"""
+
+# What was never tried nor put off needs no mention: it is due when it was written, so it is found in its order.
+SELECT_DELAYED = f"""
+SELECT destination, key, send_id, next_try_at FROM egress
+WHERE destination = ANY($1::text[]) AND next_try_at IS NOT NULL AND outcome <> '{UNTOUCHED}'
+ORDER BY written_at
 """

@@ -62,8 +62,7 @@ class Worker:
         self._shard, self._shards = shard, shards
         self._desk = Desk(self.service, self.limits.queue_commands, self.limits.answer_timeout_ms)
         self._stopping = self._serving = False
-        self._why_not = "starting"
-        self._halted = ""
+        self._why_not, self._halted = "starting", ""
         self._positions: dict[Place, int] = {}
         self._beginnings: dict[Place, int] = {}
         self._last_lag_ms = 0
@@ -71,8 +70,8 @@ class Worker:
         self._publisher = Publisher(log, self._acked, self._publish_failed)
         metrics.UNSENT.labels(self.service).set_function(lambda: self._publisher.unsent_records)
         self.companions: Sequence[Companion] = ()
-        deliver, in_flight = self._desk.deliver, self.limits.calls_in_flight
-        self._egress = Egress(self.service, journal, senders or {}, deliver, self._time, in_flight)
+        calls, in_order = self.limits.calls_in_flight, handlers.in_order
+        self._egress = Egress(self.service, journal, senders or {}, self._desk.deliver, self._time, calls, in_order)
         self._resume = Resume(epoch=0, batch_no=0, decided_at=clock())
         self._writer = Writer(self.service, shard, 1, 1, {})
         self._line = structlog.get_logger().bind(service=self.service, shard=shard)

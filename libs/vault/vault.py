@@ -10,6 +10,8 @@ import asyncpg
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from libs.stream.postgres import AWAY
+
 NONCE_BYTES = 12
 KEY_BYTES = 32
 KEYS_LIMIT = 5_000
@@ -150,7 +152,7 @@ class Vault:
                     self._dsn, min_size=0, max_size=1, timeout=CALL_TIMEOUT_S, command_timeout=CALL_TIMEOUT_S
                 )
             return await self._pool.fetchval(sql, *arguments)
-        except (asyncpg.PostgresConnectionError, asyncpg.InterfaceError, OSError, TimeoutError) as error:
+        except AWAY as error:
             raise VaultAway(type(error).__name__) from error
 
     async def close(self) -> None:

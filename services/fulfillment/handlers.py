@@ -6,9 +6,9 @@ from contracts.catalog import SkuDefined
 from contracts.orders import OrderAmended, OrderCancelRequested, OrderPlaced, RefundRequested
 from contracts.risk import OrderCleared, OrderRejected
 from contracts.stock import StockAssigned, StockReleased
-from libs.decide import Due, Handlers, Needs, On, State
+from libs.decide import Delivered, Due, Handlers, Needs, On, State
 from services.fulfillment import domain
-from services.fulfillment.domain import Device, Item, OrderFile, PickTask, TaskCommand, Waybill
+from services.fulfillment.domain import Device, Item, OrderFile, PickTask, TaskCommand, Waybill, WmsRefusal
 
 OrderEvent = (
     OrderPlaced | OrderAmended | OrderCancelRequested | RefundRequested | OrderCleared | OrderRejected | StockReleased
@@ -74,6 +74,14 @@ def _claimed(due: Due) -> Needs:
     return {PickTask: [(due.key,)]}
 
 
+def _wms_told(message: Delivered) -> Needs:
+    return {WmsRefusal: [(domain.task_told_of(message.send_id),)]}
+
+
+def _tell_wms(command: domain.TellWms) -> Needs:
+    return {WmsRefusal: [(command.task_id,)], PickTask: [(command.task_id,)]}
+
+
 def handlers(*, claim_limit_seconds: int, tolerance: domain.Tolerance, tell_wms: bool) -> Handlers:
     """Return everything fulfillment decides, with its knobs set."""
     claim = partial(domain.claim, claim_limit_seconds=claim_limit_seconds)
@@ -98,7 +106,10 @@ def handlers(*, claim_limit_seconds: int, tolerance: domain.Tolerance, tell_wms:
             domain.ShipParcel: On(partial(domain.ship, tell_wms=tell_wms), needs=_shipping, then=_order_of_task),
             domain.RegisterDevice: On(domain.register_device, needs=_device),
             domain.RevokeDevice: On(domain.revoke_device, needs=_device),
+            domain.TellWms: On(domain.tell_wms_again, needs=_tell_wms),
         },
         timers={domain.CLAIM_TIMER: On(domain.expire, needs=_claimed)},
-        rows=(OrderFile, PickTask, Item, Device, Waybill),
+        delivered={domain.WMS: On(domain.wms_told, needs=_wms_told)},
+        rows=(OrderFile, PickTask, Item, Device, Waybill, WmsRefusal),
+        in_order=frozenset({domain.WMS}),
     )

@@ -101,6 +101,17 @@ waybill = Table(
     Column("waybill", Text, primary_key=True),
     Column("task_id", Text, nullable=False),
 )
+wms_refusal = Table(
+    "wms_refusal",
+    METADATA,
+    Column("task_id", Text, primary_key=True),
+    Column("call", Text, nullable=False),
+    Column("word", Text, nullable=False),
+    Column("body", JSONB, nullable=False),
+    Column("rounds", BigInteger, nullable=False),
+    Column("telling", Boolean, nullable=False),
+    Column("refused_at", DateTime(timezone=True), nullable=False),
+)
 
 TABLES = Tables(
     METADATA,
@@ -110,6 +121,7 @@ TABLES = Tables(
         domain.Item: item,
         domain.Device: device,
         domain.Waybill: waybill,
+        domain.WmsRefusal: wms_refusal,
     },
 )
 
@@ -138,6 +150,7 @@ async def tasks(
     *,
     warehouse: str | None = None,
     states: Sequence[str] = (),
+    wms_refused: bool = False,
     limit: int = 50,
     cursor: str | None = None,
 ) -> tuple[list[domain.PickTask], str | None]:
@@ -148,6 +161,8 @@ async def tasks(
         query = query.where(pick_task.c.warehouse == warehouse)
     if states:
         query = query.where(pick_task.c.state.in_(states))
+    if wms_refused:
+        query = query.where(pick_task.c.task_id.in_(select(wms_refusal.c.task_id)))
     if cursor is not None:
         created_at, task_id = _after(cursor)
         query = query.where(tuple_(pick_task.c.created_at, pick_task.c.task_id) > tuple_(created_at, task_id))
@@ -183,6 +198,13 @@ async def barcodes(connection: AsyncConnection, found: Sequence[domain.PickTask]
         return {}
     query = select(item.c.sku, item.c.barcode).where(item.c.sku.in_(skus))
     return {row.sku: row.barcode for row in await connection.execute(query)}
+
+
+async def wms_refusals(connection: AsyncConnection, found: Sequence[domain.PickTask]) -> dict[str, domain.WmsRefusal]:
+    """Return what the WMS refused of these tasks."""
+    query = select(wms_refusal).where(wms_refusal.c.task_id.in_([one.task_id for one in found]))
+    rows = (await connection.execute(query)).mappings() if found else ()
+    return {row["task_id"]: _row(row, domain.WmsRefusal) for row in rows}
 
 
 async def known_device(connection: AsyncConnection, device_id: str) -> domain.Device | None:

@@ -6,7 +6,7 @@ from contracts.envelope import Event
 from contracts.orders import OrderAmended, OrderPlaced
 from contracts.risk import OrderHeld
 from contracts.routes import RouteBlocked
-from contracts.shipments import ParcelShipped
+from contracts.shipments import AmendTooLate, CancelTooLate, ParcelShipped
 from contracts.stock_levels import SafetyLineCrossed
 from libs.decide import Delivered, Due, Handlers, Needs, On, State
 from services.notification import domain
@@ -81,6 +81,13 @@ def handlers(limits: domain.DigestLimits) -> Handlers:
             SafetyLineCrossed: On(
                 partial(domain.note_safety_line, limits=limits), needs=partial(_digest_needs, domain.SAFETY_LINE)
             ),
+            AmendTooLate: On(
+                partial(domain.note_amend_too_late, limits=limits), needs=partial(_digest_needs, domain.AMEND_TOO_LATE)
+            ),
+            CancelTooLate: On(
+                partial(domain.note_cancel_too_late, limits=limits),
+                needs=partial(_digest_needs, domain.CANCEL_TOO_LATE),
+            ),
             domain.SetTemplate: On(domain.set_template, needs=_template_needs),
             domain.OptOutBuyer: On(domain.opt_out, needs=_opt_needs),
             domain.OptInBuyer: On(domain.opt_in, needs=_opt_needs),
@@ -88,7 +95,7 @@ def handlers(limits: domain.DigestLimits) -> Handlers:
         timers={domain.DIGEST: On(domain.wake_digest, needs=_wake_needs)},
         delivered={
             domain.SMS: On(domain.buyer_told, needs=_buyer_told_needs),
-            domain.DINGTALK: On(domain.operations_told, needs=_operations_told_needs),
+            domain.DINGTALK: On(partial(domain.operations_told, limits=limits), needs=_operations_told_needs),
         },
         settle=partial(domain.flush, limits=limits),
         rows=(Recipient, Notice, Digest, Template, OptOut),

@@ -186,7 +186,7 @@ async def test_metrics_speak_prometheus() -> None:
         "ordo_records_total",
     ):
         assert f'{name}{{service="risk"' in answer.text or f'{name}{{le="0.002",service="risk"' in answer.text, name
-    assert "# TYPE ordo_egress_oldest_seconds gauge" in answer.text
+    assert "# TYPE ordo_egress_total counter" in answer.text
 
 
 async def test_the_api_describes_itself() -> None:

@@ -75,14 +75,9 @@ async def test_a_robot_without_secret_is_not_signed() -> None:
     assert dict(seen[0].url.params) == {"access_token": "T"}
 
 
-async def test_a_wrong_signature_or_keyword_is_final() -> None:
-    with pytest.raises(Refused, match="310000"):
-        await robot(says(errcode=310000, errmsg="sign not match"), Clock(0.0)).send(message(), 1)
-
-
-async def test_a_page_instead_of_an_answer_is_final() -> None:
-    with pytest.raises(Refused, match="HTTP 404"):
-        await robot(lambda request: httpx.Response(404, text="<html>"), Clock(0.0)).send(message(), 1)
+async def test_words_that_dingtalk_does_not_want_are_refused_for_good() -> None:
+    with pytest.raises(Refused, match="430102"):
+        await robot(says(errcode=430102, errmsg="improper text"), Clock(0.0)).send(message(), 1)
 
 
 @pytest.mark.parametrize(
@@ -90,6 +85,10 @@ async def test_a_page_instead_of_an_answer_is_final() -> None:
     [
         (says(errcode=130101, errmsg="send too fast, exceed 20 times per minute"), 600.0),
         (says(errcode=-1, errmsg="system busy"), 60.0),
+        (says(errcode=310000, errmsg="sign not match"), 600.0),
+        (says(errcode=310000, errmsg="keywords not in content"), 600.0),
+        (says(errcode=400102, errmsg="robot is stopped"), 600.0),
+        (lambda request: httpx.Response(404, text="<html>"), 600.0),
         (lambda request: httpx.Response(503), 60.0),
         (lambda request: httpx.Response(429), 60.0),
     ],

@@ -127,7 +127,7 @@ async def test_a_second_attempt_first_asks_whether_the_first_arrived(
     ("status", "body", "wait_s"),
     [
         (200, {"Code": "isv.BUSINESS_LIMIT_CONTROL"}, 300.0),
-        (200, {"Code": "isv.OUT_OF_SERVICE"}, 600.0),
+        (200, {"Code": "isv.MONTH_LIMIT_CONTROL"}, 3600.0),
         (400, {"Code": "Throttling.User"}, 5.0),
         (503, {"Code": "ServiceUnavailable"}, 5.0),
         (502, {"Code": "Unheard"}, 5.0),
@@ -139,12 +139,39 @@ async def test_what_passes_is_tried_again(status: int, body: dict[str, str], wai
     assert asked.value.after_seconds == wait_s
 
 
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [
+        (404, "InvalidAccessKeyId.NotFound"),
+        (400, "InvalidAccessKeyId.Inactive"),
+        (400, "SignatureDoesNotMatch"),
+        (400, "InvalidTimeStamp.Expired"),
+        (403, "Forbidden.RAM"),
+        (403, "NoPermission"),
+        (200, "isp.RAM_PERMISSION_DENY"),
+        (200, "isv.ACCOUNT_ABNORMAL"),
+        (200, "isv.AMOUNT_NOT_ENOUGH"),
+        (200, "isv.OUT_OF_SERVICE"),
+        (200, "isv.PRODUCT_UN_SUBSCRIPT"),
+        (200, "isv.SMS_SIGNATURE_ILLEGAL"),
+        (200, "isv.SMS_TEMPLATE_ILLEGAL"),
+    ],
+)
+@pytest.mark.parametrize("attempt", [1, 2])
+async def test_what_an_operator_can_cure_is_tried_every_ten_minutes(status: int, code: str, attempt: int) -> None:
+    with pytest.raises(Retry, match=code) as asked:
+        await sender(lambda request: httpx.Response(status, json={"Code": code})).send(message(), attempt)
+    assert asked.value.after_seconds == 600.0
+
+
 async def test_a_page_instead_of_an_answer_is_tried_again() -> None:
     with pytest.raises(Retry):
         await sender(lambda request: httpx.Response(502, text="<html>")).send(message(), 1)
 
 
-@pytest.mark.parametrize("code", ["isv.MOBILE_NUMBER_ILLEGAL", "SignatureDoesNotMatch", "isv.SMS_TEMPLATE_ILLEGAL"])
+@pytest.mark.parametrize(
+    "code", ["isv.MOBILE_NUMBER_ILLEGAL", "isv.BLACK_KEY_CONTROL_LIMIT", "isv.TEMPLATE_MISSING_PARAMETERS"]
+)
 async def test_what_will_not_pass_is_refused_without_the_number(code: str) -> None:
     body = {"Code": code, "Message": f"{PHONE} is not a number"}
     with pytest.raises(Refused) as refused:

@@ -58,10 +58,18 @@ async def test_each_attempt_is_signed_with_its_own_time():
     assert int(stamps[1]) - int(stamps[0]) in (59, 60, 61)
 
 
-@pytest.mark.parametrize("status", [400, 401, 404, 410, 413, 422])
+@pytest.mark.parametrize("status", [406, 410, 413, 415, 422])
 async def test_a_refusal_is_final(status):
     with pytest.raises(Refused, match=str(status)):
         await sender(lambda request: httpx.Response(status)).send(SEND, 1)
+
+
+@pytest.mark.parametrize("status", [400, 401, 402, 403, 404, 405, 407])
+@pytest.mark.parametrize(("header", "seconds"), [("7", 600), ("3000", 3000)])
+async def test_what_an_operator_can_cure_is_tried_for_long(status, header, seconds):
+    with pytest.raises(Retry, match=str(status)) as asked:
+        await sender(lambda request: httpx.Response(status, headers={"retry-after": header})).send(SEND, 1)
+    assert asked.value.after_seconds == seconds
 
 
 @pytest.mark.parametrize("status", [302, 408, 409, 425, 429, 500, 502, 503])

@@ -20,6 +20,7 @@ from libs.testkit.tally import METADATA, TABLES
 
 pytestmark = pytest.mark.postgres
 NOW = datetime(2026, 11, 11, tzinfo=UTC)
+SOON = NOW + timedelta(seconds=1)
 LEASE_MS = 60_000
 PLACE = ("ordo.risk.v1", 0)
 
@@ -155,7 +156,7 @@ async def test_everything_a_batch_can_say_is_saved_by_one_statement(dsn: str) ->
         await owner.begin()
         await owner.commit(late, LEASE_MS)
         assert await owner.due(NOW, 10) == ([], NOW + timedelta(hours=1)), "what came was the timer before it"
-        assert [send.send_id for send, _ in await owner.waiting_sends(NOW, ["shop"], 10)] == ["2"]
+        assert [send.send_id for send, _ in await owner.waiting_sends(SOON, ["shop"], 10)] == ["2"]
         assert await owner.parked("o1") == []
         assert [p.n for p in await owner.parked("o3")] == [3]
         resume = await owner.acquire("owner", LEASE_MS)
@@ -164,6 +165,29 @@ async def test_everything_a_batch_can_say_is_saved_by_one_statement(dsn: str) ->
         assert resume.seqs == {(*PLACE, "ingestion/0"): 3}
         assert resume.parked_keys == {"o2", "o3"}
         assert [len(rows) async for rows in owner.unsent(resume.heads, 10)] == [2]
+
+
+async def test_calls_of_a_key_are_found_in_the_order_they_were_written_in(dsn: str) -> None:
+    async with journal_of(dsn) as owner:
+        assert await owner.acquire("owner", LEASE_MS) is not None
+        said = changes(1)
+        said.sends += [Send(destination="shop", send_id=n, key="o1", body={}) for n in ("c", "a", "b")]
+        said.sends.append(Send(destination="elsewhere", send_id="d", key="o1", body={}))
+        await owner.begin()
+        await owner.commit(said, LEASE_MS)
+        [(first, _)] = await owner.waiting_sends(SOON, ["shop"], 1)
+        assert first.send_id == "c"
+        assert [send.send_id for send, _ in await owner.waiting_sends(SOON, ["shop"], 10)] == ["c", "a", "b"]
+        assert await owner.delayed_sends(["shop", "elsewhere"]) == [], "neither tried nor put off"
+        late = NOW + timedelta(hours=1)
+        await owner.note_attempt(first, 1, late, "HTTP 503")
+        after = Send(destination="shop", send_id="a", key="o1", body={})
+        await owner.note_attempt(after, 0, NOW + timedelta(minutes=1), "waits for c")
+        assert [(send_id, due) for _, _, send_id, due in await owner.delayed_sends(["shop"])] == [
+            ("c", late),
+            ("a", NOW + timedelta(minutes=1)),
+        ], "as they were written, whenever they are due"
+        assert [(send.send_id, n) for send, n in await owner.waiting_sends(SOON, ["shop"], 10)] == [("b", 0)]
 
 
 def _parked(key: str) -> Parked:

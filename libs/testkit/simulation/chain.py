@@ -202,6 +202,7 @@ SECOND = Handlers(
     timers={"later": On(wake, needs=lambda d: {Heard: [(d.key,)]})},
     delivered={DESTINATION: On(told, needs=lambda d: {Heard: [(d.key,)]})},
     rows=(Heard, Switch),
+    in_order=frozenset({DESTINATION}),
 )
 THIRD = Handlers(
     service="inventory",

@@ -23,10 +23,22 @@ def check_protocol(world: World) -> None:
             world.fail(f"number {seq} of {stream} is something else in the log")
     for name, shard in world.shards.items():
         _check_database(world, name, shard.database)
+        for destination in shard.unit.handlers.in_order:
+            _check_turns(world, name, destination, shard.database.stored)
     for (service, key), reply in world.answers.items():
         stored = [s.database.told.get(key) for n, s in world.shards.items() if n.startswith(f"{service}/")]
         if not any(answered is not None and answered.reply == reply for answered in stored):
             world.fail(f"{service} answered {key} with {reply.status}, and has no such answer in its log of commands")
+
+
+def _check_turns(world: World, name: str, destination: str, stored: Stored) -> None:
+    """Compare the order in which calls of a key arrived first with the one in which they were written."""
+    written = {call: row["send"].key for call, row in stored.egress.items() if call[0] == destination}
+    came = [call for call in world.outside.calls if call in written]
+    for key in set(written.values()):
+        first, then = ([call for call in calls if written[call] == key] for calls in (written, came))
+        if then != [call for call in first if call in world.outside.calls]:
+            world.fail(f"{name}: calls of {key} to {destination} came as {[send_id for _, send_id in then]}")
 
 
 async def check_replay(world: World) -> None:

@@ -9,6 +9,7 @@ from libs.decide import Due, Key, Row, Send, key_of
 from libs.stream.journal import Answered, Changes, Fenced, Head, JournalAway, Parked, Resume
 from libs.stream.log import Outgoing, Place
 from libs.stream.memory import MemoryJournal, Stored
+from libs.stream.turns import Delayed
 from libs.testkit.simulation.cluster import Stream, stream_of
 from libs.testkit.simulation.locks import Locks
 
@@ -258,6 +259,11 @@ class SimJournal(MemoryJournal):
         """Return outward calls whose time has come."""
         await self._call(beside=True)
         return await super().waiting_sends(now, destinations, limit_each)
+
+    async def delayed_sends(self, destinations: Sequence[str]) -> list[Delayed]:
+        """Return outward calls that were tried or put off."""
+        await self._call(beside=True)
+        return await super().delayed_sends(destinations)
 
     async def note_attempt(self, send: Send, attempts: int, next_try_at: datetime, outcome: str) -> None:
         """Record a failed attempt."""

@@ -4,8 +4,9 @@ import asyncio
 import base64
 import os
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
+from unittest.mock import AsyncMock
 
 import asyncpg
 import pytest
@@ -153,6 +154,25 @@ async def test_a_key_table_that_does_not_answer_is_another_matter() -> None:
     await away.close()
 
 
+@pytest.mark.parametrize(
+    "passing",
+    [
+        asyncpg.AdminShutdownError,
+        asyncpg.CannotConnectNowError,
+        asyncpg.TooManyConnectionsError,
+        asyncpg.ConnectionDoesNotExistError,
+    ],
+)
+async def test_a_postgres_that_restarts_or_is_full_is_away_and_no_fault_of_the_request(
+    passing: type[asyncpg.PostgresError],
+) -> None:
+    away = Vault("postgresql://nobody@nowhere:1/none", a_master_key())
+    away._pool = AsyncMock()
+    away._pool.fetchval.side_effect = passing("the server says no for now")
+    with pytest.raises(VaultAway, match=passing.__name__):
+        await away.seal("demo", "2026-11", CLEAR)
+
+
 # -- on a real Postgres ----------------------------------------------------------------------------------------------
 
 
@@ -199,6 +219,22 @@ async def test_a_destroyed_key_is_gone_for_a_vault_that_starts_anew(database: st
     ((_, wrapped, destroyed_at),) = await rows(database)
     assert wrapped is None
     assert destroyed_at is not None
+
+
+@pytest.mark.postgres
+async def test_a_connection_that_the_server_ends_is_away_once_and_then_made_anew(database: str) -> None:
+    async with vaults(database, a_master_key()) as (vault,):
+        sealed = await vault.seal("demo", "2026-11", CLEAR)
+        vault._keys.clear()
+        other = await asyncpg.connect(database)
+        await other.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        await other.close()
+        with suppress(VaultAway):
+            await vault.open(sealed)
+        assert await vault.open(sealed) == CLEAR
 
 
 @pytest.mark.postgres

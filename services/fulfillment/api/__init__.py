@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from fastapi import APIRouter
 
 from libs.runtime.service import Parts
-from services.fulfillment.api import devices, steps, views
+from services.fulfillment.api import devices, steps, views, wms
 
 
 def routers(parts: Parts) -> Sequence[APIRouter]:
     """Return every route of the service."""
-    return [views.router(parts), steps.router(parts), devices.router(parts)]
+    return [views.router(parts), steps.router(parts), wms.router(parts), devices.router(parts)]

@@ -44,6 +44,13 @@ TASK_EXAMPLE: dict[str, Any] = {
     "waybill": None,
     "services": [],
 }
+WMS_REFUSAL_EXAMPLE: dict[str, Any] = {
+    "call": "task.created",
+    "word": "the receiver answered HTTP 422",
+    "rounds": 1,
+    "telling": False,
+    "refused_at": "2026-11-11T00:05:00+00:00",
+}
 _REFUSAL_EXAMPLE: dict[str, Any] = {
     "type": "about:blank",
     "title": "wrong barcode",

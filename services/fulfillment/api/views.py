@@ -5,6 +5,7 @@ from typing import Annotated, Any
 import msgspec
 from fastapi import APIRouter, Depends, Query
 from fastapi.responses import JSONResponse, Response
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from libs.runtime.auth import Caller
 from libs.runtime.http import Problem
@@ -12,12 +13,13 @@ from libs.runtime.service import Parts
 from libs.vault import Forgotten
 from services.fulfillment import domain, store
 from services.fulfillment.api.access import OPERATOR, PICKER, admitted, visible_task
-from services.fulfillment.api.models import TASK_EXAMPLE, Code, OrderId, TaskId, answers
+from services.fulfillment.api.models import TASK_EXAMPLE, WMS_REFUSAL_EXAMPLE, Code, OrderId, TaskId, answers
 from services.fulfillment.domain import LABEL_STATES, TASK_STATES, PickTask
 
 Cursor = Annotated[str | None, Query(max_length=1000, description="`next_cursor` of the page before")]
 Limit = Annotated[int, Query(ge=1, le=store.PAGE_LIMIT_ROWS)]
 _SEEN = {**TASK_EXAMPLE, "claimed_by_me": True}
+_SHOWN_TO_OPERATORS = {**_SEEN, "picker": "pda-1", "wms_refusal": WMS_REFUSAL_EXAMPLE}
 _LABEL_EXAMPLE = {
     "task_id": "own.demo.536365/1",
     "order_id": "own.demo.536365",
@@ -37,6 +39,7 @@ def router(parts: Parts) -> APIRouter:
         caller: Annotated[Caller, Depends(pda)],
         warehouse: Annotated[Code | None, Query(description="a picker sees only his own")] = None,
         state: Annotated[list[str] | None, Query(max_length=len(TASK_STATES), description="may be repeated")] = None,
+        wms_refused: Annotated[bool, Query(description="only those of which the WMS refused something")] = False,
         limit: Limit = 50,
         cursor: Cursor = None,
     ) -> dict[str, Any]:
@@ -47,12 +50,17 @@ def router(parts: Parts) -> APIRouter:
                 raise Problem(403, "these tasks belong to another warehouse", field="warehouse")
             try:
                 found, following = await store.tasks(
-                    connection, warehouse=own or warehouse, states=state or [], limit=limit, cursor=cursor
+                    connection,
+                    warehouse=own or warehouse,
+                    states=state or [],
+                    wms_refused=wms_refused,
+                    limit=limit,
+                    cursor=cursor,
                 )
             except store.BadCursor:
                 raise Problem(422, "the cursor was not made here", field="cursor") from None
-            barcodes = await store.barcodes(connection, found)
-        return {"items": [_seen(task, barcodes, caller) for task in found], "next_cursor": following}
+            items = await _seen(connection, found, caller)
+        return {"items": items, "next_cursor": following}
 
     @made.get(
         "/tasks/{task_id:path}/label",
@@ -76,7 +84,8 @@ def router(parts: Parts) -> APIRouter:
     async def get_task(task_id: TaskId, caller: Annotated[Caller, Depends(pda)]) -> dict[str, Any]:
         async with parts.reads() as connection:
             task = await visible_task(connection, caller, task_id)
-            return _seen(task, await store.barcodes(connection, [task]), caller)
+            [shown] = await _seen(connection, [task], caller)
+        return shown
 
     made.include_router(_orders(parts))
     return made
@@ -89,7 +98,9 @@ def _orders(parts: Parts) -> APIRouter:
         "/orders/{order_id:path}",
         summary="An order's parcels",
         operation_id="get_order",
-        responses=answers({"order_id": "own.demo.536365", "state": "assigned", "version": 1, "tasks": [_SEEN]}),
+        responses=answers(
+            {"order_id": "own.demo.536365", "state": "assigned", "version": 1, "tasks": [_SHOWN_TO_OPERATORS]}
+        ),
     )
     async def get_order(
         order_id: OrderId, caller: Annotated[Caller, Depends(parts.auth.require(OPERATOR))]
@@ -98,22 +109,16 @@ def _orders(parts: Parts) -> APIRouter:
             file = await store.order(connection, order_id)
             if file is None:
                 raise Problem(404, "no such order")
-            made_tasks = {task.task_id: task for task in await store.tasks_of_order(connection, order_id)}
-            barcodes = await store.barcodes(connection, list(made_tasks.values()))
+            seen = await _seen(connection, await store.tasks_of_order(connection, order_id), caller)
         # A parcel that was cancelled before its task was made has a name and a state, and nothing else.
-        shown = [
-            _seen(made_tasks[ref.task_id], barcodes, caller)
-            if ref.task_id in made_tasks
-            else {"task_id": ref.task_id, "state": ref.state}
-            for ref in file.tasks
-        ]
+        shown = {task["task_id"]: task for task in seen}
         return {
             "order_id": file.order_id,
             "state": file.state,
             "version": file.version,
             "assigned_version": file.assigned_version,
             "cancellation": file.request_id,
-            "tasks": shown,
+            "tasks": [shown.get(ref.task_id, {"task_id": ref.task_id, "state": ref.state}) for ref in file.tasks],
         }
 
     return made
@@ -125,13 +130,21 @@ def _refuse_unknown_states(states: list[str]) -> None:
         raise Problem(422, "no task is ever in this state", field="state", known=list(TASK_STATES))
 
 
-def _seen(task: PickTask, barcodes: dict[str, str], caller: Caller) -> dict[str, Any]:
-    """Return a task as this caller sees it: only an operator learns who holds it."""
-    view = domain.task_view(task, lambda sku: barcodes.get(sku, ""))
-    view["claimed_by_me"] = task.picker == caller.subject
-    if OPERATOR in caller.roles:
-        view["picker"] = task.picker
-    return view
+async def _seen(connection: AsyncConnection, tasks: list[PickTask], caller: Caller) -> list[dict[str, Any]]:
+    """Return tasks as this caller sees them: only an operator learns who holds one, and what the WMS refused of it."""
+    operator = OPERATOR in caller.roles
+    barcodes = await store.barcodes(connection, tasks)
+    refusals = await store.wms_refusals(connection, tasks) if operator else {}
+    shown = []
+    for task in tasks:
+        view = domain.task_view(task, lambda sku: barcodes.get(sku, ""))
+        view["claimed_by_me"] = task.picker == caller.subject
+        if operator:
+            view["picker"] = task.picker
+            refusal = refusals.get(task.task_id)
+            view["wms_refusal"] = None if refusal is None else domain.refusal_view(refusal)
+        shown.append(view)
+    return shown
 
 
 async def _opened(parts: Parts, sealed: str) -> dict[str, Any]:

@@ -40,7 +40,15 @@ from services.fulfillment.domain.rows import (
     TaskRef,
     Waybill,
 )
-from services.fulfillment.domain.wms import WMS
+from services.fulfillment.domain.wms import (
+    WMS,
+    TellWms,
+    WmsRefusal,
+    refusal_view,
+    task_told_of,
+    tell_wms_again,
+    wms_told,
+)
 
 __all__ = [
     "CLAIM_TIMER",
@@ -64,9 +72,11 @@ __all__ = [
     "ShipParcel",
     "TaskCommand",
     "TaskRef",
+    "TellWms",
     "Tolerance",
     "Waybill",
     "WeighParcel",
+    "WmsRefusal",
     "amend",
     "assign",
     "cancel",
@@ -79,12 +89,16 @@ __all__ = [
     "pack",
     "place",
     "refund",
+    "refusal_view",
     "register_device",
     "reject",
     "release",
     "revoke_device",
     "scan",
     "ship",
+    "task_told_of",
     "task_view",
+    "tell_wms_again",
     "weigh",
+    "wms_told",
 ]

@@ -15,6 +15,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from contracts.catalog import SkuDefined
+from libs.decide import Delivered
 from libs.runtime.auth import Auth, make_token
 from libs.runtime.http import install_problem_handlers
 from libs.runtime.migrate import migrate
@@ -276,6 +277,26 @@ async def test_requests_that_make_no_sense_are_refused_by_field(stack: Stack):
     await stack.post(f"/tasks/{RAW}/weigh", CD, {"weight_grams": 1}, key="same")
     reused = await stack.post(f"/tasks/{RAW}/weigh", CD, {"weight_grams": 2}, key="same")
     assert (reused.status_code, reused.json()["field"]) == (422, "Idempotency-Key")
+
+
+async def test_what_the_wms_refused_is_shown_to_operators_and_told_again(stack: Stack):
+    await with_order(stack, parcels=2)
+    call = {"destination": "wms", "send_id": f"task.created:{ONE}", "key": ORDER, "body": {"type": "task.created"}}
+    await stack.worker._desk.deliver(Delivered(ok=False, detail="the receiver answered HTTP 422", **call))
+    shown = (await stack.client.get(f"/tasks/{RAW}", headers=BOSS)).json()["wms_refusal"]
+    assert (shown["call"], shown["word"], shown["telling"]) == ("task.created", "the receiver answered HTTP 422", False)
+    assert "wms_refusal" not in (await stack.client.get(f"/tasks/{RAW}", headers=CD)).json()
+    listed = (await stack.client.get("/tasks", params={"wms_refused": True}, headers=BOSS)).json()["items"]
+    assert [(item["task_id"], item["wms_refusal"]) for item in listed] == [(ONE, shown)]
+    [first, second] = (await stack.client.get(f"/orders/{ORDER}", headers=BOSS)).json()["tasks"]
+    assert (first["wms_refusal"], second["wms_refusal"]) == (shown, None)
+    assert (await stack.post(f"/tasks/{RAW}/tell-wms", CD)).status_code == 403
+    assert (await stack.post(f"/tasks/{TWO}/tell-wms", BOSS)).status_code == 404
+    again = await stack.post(f"/tasks/{ESCAPED}/tell-wms", BOSS, key="once")
+    assert (again.status_code, again.json()["rounds"]) == (202, 2)
+    assert (await stack.post(f"/tasks/{RAW}/tell-wms", BOSS)).status_code == 409
+    sent = await stack.scalar(f"SELECT body ->> 'type' FROM egress WHERE send_id = 'task.created~2:{ONE}'")
+    assert sent == "task.created"
 
 
 async def test_devices_are_registered_listed_and_revoked(stack: Stack):

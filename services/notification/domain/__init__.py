@@ -16,7 +16,9 @@ from services.notification.domain.operations import (
     DigestLimits,
     digest_text,
     flush,
+    note_amend_too_late,
     note_blocked,
+    note_cancel_too_late,
     note_hold,
     note_safety_line,
     operations_told,
@@ -37,6 +39,8 @@ from services.notification.domain.rows import (
     TemplateVersion,
 )
 from services.notification.domain.templates import (
+    AMEND_TOO_LATE,
+    CANCEL_TOO_LATE,
     DEFAULTS,
     ORDER_HELD,
     PARCEL_SHIPPED,
@@ -52,7 +56,9 @@ from services.notification.domain.templates import (
 )
 
 __all__ = [
+    "AMEND_TOO_LATE",
     "BUYER",
+    "CANCEL_TOO_LATE",
     "DEFAULTS",
     "DIGEST",
     "DINGTALK",
@@ -80,7 +86,9 @@ __all__ = [
     "clipped",
     "digest_text",
     "flush",
+    "note_amend_too_late",
     "note_blocked",
+    "note_cancel_too_late",
     "note_hold",
     "note_safety_line",
     "operations_told",

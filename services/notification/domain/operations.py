@@ -4,22 +4,37 @@ import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+import msgspec
+
 from contracts.risk import OrderHeld
 from contracts.routes import RouteBlocked
+from contracts.shipments import AmendTooLate, CancelTooLate
 from contracts.stock_levels import SafetyLineCrossed
 from libs.decide import Delivered, Due, Output, Send, State, Wake
 from services.notification.domain.rows import DINGTALK, OPERATIONS, Digest, Lines, Notice, Template, settled
-from services.notification.domain.templates import DEFAULTS, ORDER_HELD, ROUTE_BLOCKED, SAFETY_LINE, clipped, render
+from services.notification.domain.templates import (
+    AMEND_TOO_LATE,
+    CANCEL_TOO_LATE,
+    DEFAULTS,
+    ORDER_HELD,
+    ROUTE_BLOCKED,
+    SAFETY_LINE,
+    clipped,
+    render,
+)
 
 DIGEST = "digest"
 BELOW_COST_RULE = "below_cost"
-# The sections of a digest, most urgent first.
+# The sections of a digest, most urgent first: a parcel with the wrong goods can be stopped for minutes only.
 HEADINGS: dict[str, str] = {
+    "too_late": "仓库来不及照办",
     "below_cost": "低于成本价，已挂起",
     "held": "订单挂起",
     "blocked": "等待调拨",
     "safety": "低于安全水位",
 }
+# What an amendment may ask of a warehouse, in words.
+_CHANGED: dict[str, str] = {"lines": "商品", "destination": "收货地区", "recipient": "收件人", "sealed": "收件信息"}
 # Text that came from platforms must not become links, headings or new lines in an operator's chat.
 _HARMLESS = str.maketrans({"[": "［", "]": "］", "<": "＜", ">": "＞", "*": "＊", "`": "｀", "#": "＃"})
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]+")
@@ -30,6 +45,7 @@ class DigestLimits:
     """How often operations are told, and how much at once."""
 
     interval_ms: int = 5_000
+    refused_interval_ms: int = 600_000  # after a digest that was refused
     lines_limit: int = 15
     line_limit_bytes: int = 300
     text_limit_bytes: int = 18_000
@@ -67,6 +83,20 @@ def note_safety_line(event: SafetyLineCrossed, state: State, now: datetime, limi
     return _note("safety", SAFETY_LINE, values, state, limits)
 
 
+def note_amend_too_late(event: AmendTooLate, state: State, now: datetime, limits: DigestLimits) -> list[Output]:
+    """Tell operations what a buyer changed (a line taken out among it) and the parcel will not follow."""
+    changed = "、".join(_CHANGED.get(field, field) for field in event.changed)
+    values = {"order_id": event.order_id, "version": str(event.version), "changed": changed}
+    return _note("too_late", AMEND_TOO_LATE, values, state, limits)
+
+
+def note_cancel_too_late(event: CancelTooLate, state: State, now: datetime, limits: DigestLimits) -> list[Output]:
+    """Tell operations that an order was cancelled when all of it had left."""
+    parcels = "、".join(event.shipped_parcels)
+    values = {"order_id": event.order_id, "request_id": event.request_id, "parcels": parcels}
+    return _note("too_late", CANCEL_TOO_LATE, values, state, limits)
+
+
 def _note(kind: str, name: str, values: dict[str, str], state: State, limits: DigestLimits) -> list[Output]:
     """Add one line to the next digest; `flush` decides at the end of the batch whether it goes now."""
     digest = state.get(Digest, DINGTALK) or Digest(channel=DINGTALK)
@@ -89,17 +119,33 @@ def wake_digest(message: Due, state: State, now: datetime) -> list[Output]:
     return []
 
 
-def operations_told(message: Delivered, state: State, now: datetime) -> list[Output]:
-    """Record what became of a digest; the next one may go."""
+def operations_told(message: Delivered, state: State, now: datetime, limits: DigestLimits) -> list[Output]:
+    """Record what became of a digest; the next one may go, with the lines of one that was refused."""
     digest = state.get(Digest, message.key)
     if digest is not None and digest.in_flight and message.send_id == digest_id(digest):
         digest.in_flight = False
+        if not message.ok and "sections" in message.body:
+            _take_back(digest, msgspec.convert(message.body["sections"], dict[str, Lines]), now, limits)
         state.put(digest)
     notice = state.get(Notice, OPERATIONS, message.send_id)
     if notice is None or notice.state != "sending":
         return []
     state.put(notice)
     return settled(notice, ok=message.ok, detail=message.detail, attempts=message.attempts)
+
+
+def _take_back(digest: Digest, refused: dict[str, Lines], now: datetime, limits: DigestLimits) -> None:
+    """Have what a refused digest said told by the next one, after a pause.
+
+    Of a section that is refused a second time only the count is told: the words themselves may be what is refused,
+    and would keep operations from hearing anything ever again.
+    """
+    for kind, lines in refused.items():
+        newer = digest.pending.get(kind) or Lines()
+        words = [] if lines.again else lines.first
+        first = [*words, *newer.first][: limits.lines_limit]
+        digest.pending[kind] = Lines(count=lines.count + newer.count, first=first, again=True)
+    digest.last_at = now + timedelta(milliseconds=limits.refused_interval_ms - limits.interval_ms)
 
 
 def flush(state: State, now: datetime, limits: DigestLimits) -> list[Output]:
@@ -120,7 +166,7 @@ def flush(state: State, now: datetime, limits: DigestLimits) -> list[Output]:
 
 def _sent_digest(digest: Digest, state: State, now: datetime, limits: DigestLimits) -> Send:
     count = sum(lines.count for lines in digest.pending.values())
-    text = digest_text(digest.pending, limits.text_limit_bytes)
+    text, sections = digest_text(digest.pending, limits.text_limit_bytes), msgspec.to_builtins(digest.pending)
     digest.number += 1
     digest.in_flight = True
     digest.last_at = now
@@ -136,7 +182,7 @@ def _sent_digest(digest: Digest, state: State, now: datetime, limits: DigestLimi
         at=now,
     )
     state.put(notice)
-    body = {"title": f"Ordo 订单中枢：{count} 条提醒", "text": text, "count": count}
+    body = {"title": f"Ordo 订单中枢：{count} 条提醒", "text": text, "count": count, "sections": sections}
     return Send(destination=digest.channel, send_id=notice.notice_id, key=digest.channel, body=body)
 
 

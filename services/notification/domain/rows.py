@@ -52,10 +52,14 @@ class Notice(Row, kw_only=True):
 
 
 class Lines(msgspec.Struct, kw_only=True):
-    """What one section of the next digest says: how many things happened, and the first of them in words."""
+    """What one section of the next digest says: how many things happened, and the first of them in words.
+
+    `again` once a digest with this section was refused.
+    """
 
     count: int = 0
     first: list[str] = []
+    again: bool = False
 
 
 class Digest(Row, kw_only=True):

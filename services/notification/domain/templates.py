@@ -10,6 +10,8 @@ PARCEL_SHIPPED = "parcel_shipped"
 ORDER_HELD = "order_held"
 ROUTE_BLOCKED = "route_blocked"
 SAFETY_LINE = "safety_line"
+AMEND_TOO_LATE = "amend_too_late"
+CANCEL_TOO_LATE = "cancel_too_late"
 _PLACEHOLDER = re.compile(r"\$\{([a-z_]*)\}")
 
 VARIABLES: dict[str, frozenset[str]] = {
@@ -17,6 +19,8 @@ VARIABLES: dict[str, frozenset[str]] = {
     ORDER_HELD: frozenset({"order_id", "reasons"}),
     ROUTE_BLOCKED: frozenset({"order_id", "warehouse", "missing", "transfers"}),
     SAFETY_LINE: frozenset({"sku", "atp", "safety_stock", "suggested_purchase"}),
+    AMEND_TOO_LATE: frozenset({"order_id", "version", "changed"}),
+    CANCEL_TOO_LATE: frozenset({"order_id", "request_id", "parcels"}),
 }
 DEFAULTS: dict[str, Template] = {
     PARCEL_SHIPPED: Template(
@@ -30,6 +34,16 @@ DEFAULTS: dict[str, Template] = {
         name=SAFETY_LINE,
         version=0,
         text="${sku} 可用 ${atp}，安全水位 ${safety_stock}，建议采购 ${suggested_purchase}",
+    ),
+    AMEND_TOO_LATE: Template(
+        name=AMEND_TOO_LATE,
+        version=0,
+        text="${order_id} 第 ${version} 版改了${changed}，仓库已按改前的配货；请在发出前拦下，或发出后处理差额",
+    ),
+    CANCEL_TOO_LATE: Template(
+        name=CANCEL_TOO_LATE,
+        version=0,
+        text="${order_id} 的取消 ${request_id} 来晚了，包裹 ${parcels} 已发出；请按退货处理",
     ),
 }
 

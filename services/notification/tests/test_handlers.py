@@ -4,13 +4,14 @@ from datetime import UTC, datetime, timedelta
 from itertools import pairwise, permutations
 from typing import Any
 
+import msgspec
 import pytest
 
 from contracts.notices import NoticeFailed, NoticeSent
 from contracts.orders import Destination, OrderAmended, OrderLine, OrderPlaced
 from contracts.risk import HoldReason, OrderHeld
 from contracts.routes import MissingAt, RouteBlocked, TransferAdvice
-from contracts.shipments import ParcelShipped
+from contracts.shipments import AmendTooLate, CancelTooLate, ParcelShipped
 from contracts.stock import StockLine
 from contracts.stock_levels import SafetyLineCrossed
 from libs.decide import Delivered, Reply, Send, Wake
@@ -20,7 +21,7 @@ from services.notification.domain import Digest, DigestLimits, Notice, Recipient
 from services.notification.handlers import handlers
 
 NOW = datetime(2026, 11, 11, 2, 0, tzinfo=UTC)
-SECOND = timedelta(seconds=1)
+SECOND, MINUTE = timedelta(seconds=1), timedelta(minutes=1)
 ORDER = "own.demo.536365"
 
 
@@ -66,9 +67,19 @@ def held(order_id: str = ORDER, rule: str = "pickup_point", message: str = "代�
     return OrderHeld(order_id=order_id, version=1, reasons=[HoldReason(rule=rule, rule_version=1, message_zh=message)])
 
 
+def low() -> SafetyLineCrossed:
+    return SafetyLineCrossed(sku="22423", atp=8, safety_stock=30, daily_sales_milli=20_000, suggested_purchase=22)
+
+
 def delivered(send: Send, *, ok: bool = True, detail: str = "biz-1", attempts: int = 1) -> Delivered:
     return Delivered(
-        destination=send.destination, send_id=send.send_id, key=send.key, ok=ok, detail=detail, attempts=attempts
+        destination=send.destination,
+        send_id=send.send_id,
+        key=send.key,
+        ok=ok,
+        detail=detail,
+        attempts=attempts,
+        body=send.body,
     )
 
 
@@ -234,11 +245,41 @@ def test_an_outage_ends_with_one_digest(bench: Bench) -> None:
     for n in range(50):
         assert bench.handle(held(f"own.demo.{n}"), NOW + n * timedelta(minutes=1)) == []
     later = NOW + timedelta(hours=1)
-    failed, send = bench.handle(delivered(first, ok=False, detail="timeout", attempts=9), later)
+    failed, wake = bench.handle(delivered(first, ok=False, detail="timeout", attempts=9), later)
+    assert isinstance(failed, NoticeFailed)
+    assert wake == Wake(kind="digest", key="dingtalk", at=later + 10 * MINUTE)
+    assert bench.handle(held("own.demo.50"), later + 9 * MINUTE) == [], "the pause holds"
+    [send] = bench.tick(later + 10 * MINUTE)
+    assert (send.send_id, send.body["count"]) == ("digest:dingtalk:2", 52)
+    assert ORDER in send.body["text"], "what was refused comes first"
+    assert "另有 49 条" in send.body["text"]
+
+
+def test_words_that_are_refused_twice_keep_nobody_from_hearing_more(bench: Bench) -> None:
+    [first] = bench.handle(held(message="不宜之词"), NOW)
+    bench.handle(delivered(first, ok=False, detail="dingtalk errcode 430102"), NOW)
+    bench.handle(low(), NOW)
+    [second] = bench.tick(NOW + 10 * MINUTE)
+    assert "不宜之词" in second.body["text"]
+    bench.handle(delivered(second, ok=False, detail="dingtalk errcode 430102"), NOW + 10 * MINUTE)
+    bench.handle(held("own.demo.2"), NOW + 11 * MINUTE)
+    [third] = bench.tick(NOW + 20 * MINUTE)
+    assert "不宜之词" not in third.body["text"]
+    assert "#### 订单挂起：2\n- own.demo.2" in third.body["text"], "told once, the other one counted"
+    assert "22423 可用 8" in third.body["text"], "this section was refused once only"
+    assert third.body["count"] == 3
+    bench.handle(delivered(third), NOW + 20 * MINUTE)
+    assert bench.row(Digest, "dingtalk").pending == {}
+
+
+def test_a_refusal_recorded_before_digests_carried_their_lines_is_decided_as_it_was(bench: Bench) -> None:
+    [first] = bench.handle(held(), NOW)
+    bench.handle(held("own.demo.2"), NOW)
+    old = msgspec.structs.replace(delivered(first, ok=False, detail="timeout"), body={})
+    failed, send = bench.handle(old, NOW + timedelta(hours=1))
     assert isinstance(failed, NoticeFailed)
     assert isinstance(send, Send)
-    assert send.body["count"] == 50
-    assert "另有 47 条" in send.body["text"]
+    assert send.body["count"] == 1
 
 
 def test_below_cost_holds_come_first(bench: Bench) -> None:
@@ -264,11 +305,31 @@ def test_blocked_routes_and_safety_lines_name_what_to_do(bench: Bench) -> None:
         why_zh="",
         why_en="",
     )
-    crossed = SafetyLineCrossed(sku="22423", atp=8, safety_stock=30, daily_sales_milli=20_000, suggested_purchase=22)
-    [send] = bench.batch([blocked, crossed], NOW)
+    [send] = bench.batch([blocked, low()], NOW)
     assert "85123A×2 GZ→CD" in send.body["text"]
     assert "22423 可用 8，安全水位 30，建议采购 22" in send.body["text"]
     assert send.body["count"] == 2
+
+
+def test_what_the_warehouse_could_not_honour_is_told_once_and_first(bench: Bench) -> None:
+    amended = AmendTooLate(order_id=ORDER, version=2, changed=["lines", "recipient"])
+    parcels = ["own.demo.2/1", "own.demo.2/2"]
+    cancelled = CancelTooLate(order_id="own.demo.2", request_id="c1", shipped_parcels=parcels)
+    [send] = bench.batch([held("own.demo.3"), amended, cancelled], NOW)
+    section, _ = send.body["text"].split("\n\n")
+    heading, first, second = section.split("\n")
+    assert heading == "#### 仓库来不及照办：2"
+    assert first.startswith(f"- {ORDER} 第 2 版改了商品、收件人，")
+    assert second.startswith("- own.demo.2 的取消 c1 来晚了，包裹 own.demo.2/1、own.demo.2/2 已发出")
+    assert bench.handle(delivered(send), NOW + MINUTE)[0].notice_id == send.send_id
+    assert bench.tick(NOW + 10 * MINUTE) == []
+
+
+def test_operators_word_what_came_too_late(bench: Bench) -> None:
+    command = domain.SetTemplate(name="amend_too_late", text="${order_id}：${changed}", provider_code="", by="boss")
+    bench.handle(command, NOW)
+    [send] = bench.handle(AmendTooLate(order_id=ORDER, version=2, changed=["price"]), NOW)
+    assert f"- {ORDER}：price" in send.body["text"], "a field without a word here is told by its name"
 
 
 def test_text_from_platforms_cannot_become_markup(bench: Bench) -> None:

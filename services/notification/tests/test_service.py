@@ -248,6 +248,8 @@ async def test_a_wording_is_changed_once_and_used_next(stack: Stack) -> None:
     assert other.status_code in (409, 422)
     listed = (await stack.client.get("/templates")).json()["items"]
     assert {item["name"]: item["version"] for item in listed} == {
+        "amend_too_late": 0,
+        "cancel_too_late": 0,
         "order_held": 0,
         "parcel_shipped": 1,
         "route_blocked": 0,
