@@ -70,8 +70,9 @@ class Worker:
         self._publisher = Publisher(log, self._acked, self._publish_failed)
         metrics.UNSENT.labels(self.service).set_function(lambda: self._publisher.unsent_records)
         self.companions: Sequence[Companion] = ()
+        known = {} if senders is None else senders  # whoever makes them may have to know the worker first
         calls, in_order = self.limits.calls_in_flight, handlers.in_order
-        self._egress = Egress(self.service, journal, senders or {}, self._desk.deliver, self._time, calls, in_order)
+        self._egress = Egress(self.service, journal, known, self._desk.deliver, self._time, calls, in_order)
         self._resume = Resume(epoch=0, batch_no=0, decided_at=clock())
         self._writer = Writer(self.service, shard, 1, 1, {})
         self._line = structlog.get_logger().bind(service=self.service, shard=shard)

@@ -195,3 +195,15 @@ async def test_a_flood_of_poison_is_parked_and_the_rest_is_decided() -> None:
         await until(lambda: sum(stored.offsets.values()) == 1_500)
     assert (len(stored.parked), len(stored.all_rows(Tally))) == (1_000, 500)
     assert not any(m.behind for m in stored.parked)
+
+
+async def test_who_makes_outward_calls_may_be_told_after_the_worker_was_made() -> None:
+    stored, cluster, senders = Stored(), MemoryCluster(partitions=1), {}
+    journal, log = MemoryJournal(stored, clock), MemoryLog(cluster)
+    worker = Worker(HANDLERS, journal, log, owner="a", clock=clock, senders=senders, limits=LIMITS)
+    senders["out"] = Out()
+    task = asyncio.create_task(worker.run())
+    feed(cluster, ("o1", ""))
+    await until(lambda: (tally := stored.row(Tally, "o1")) is not None and tally.told == "ok", 5)
+    worker.stop()
+    await asyncio.wait_for(task, 5)
