@@ -320,7 +320,7 @@ class Worker:
             if len(inputs) > 1:
                 middle = len(inputs) // 2
                 await self._process(inputs[:middle], now)
-                await self._process(inputs[middle:], now)
+                await self._process(inputs[middle:], self.now)
                 return
             remaining = self._set_aside(inputs, 0, str(error))
             if remaining:

@@ -19,6 +19,8 @@ WAITING_ROWS_LIMIT = 20_000
 ENCODINGS = ("utf-8-sig", "gb18030")
 NUMBER_LIMIT_CHARACTERS = 64
 
+_MAY_BELONG = "line {0} may belong to this order and names none"
+
 Cells = dict[Column, str] | OrderRefused  # by column, or why the row has none
 NumberedRow = tuple[int, str, Cells | None]
 
@@ -92,10 +94,10 @@ def read_orders(
 
 @dataclass(slots=True)
 class _Counted:
-    """What one look through the file tells: each order's rows, and which orders may lack one that names no order."""
+    """What one look through the file tells: each order's rows, and why orders are not whole by them."""
 
     rows: Counter[str] = field(default_factory=Counter)
-    lacking: dict[str, int] = field(default_factory=dict)
+    lacking: dict[str, str] = field(default_factory=dict)
 
 
 def _counted(rows: "_Rows") -> _Counted:
@@ -108,13 +110,15 @@ def _counted(rows: "_Rows") -> _Counted:
             if cells is not None:
                 found.rows[number] += 1
             if unread:
-                found.lacking.setdefault(number, unread)
+                found.lacking.setdefault(number, _MAY_BELONG.format(unread))
             above, unread = number, 0
         elif isinstance(cells, OrderRefused):
-            found.lacking.setdefault(above, line)
+            found.lacking.setdefault(above, _MAY_BELONG.format(line))
             unread = line
         elif cells is not None and _is_of_line(cells):
-            found.lacking.setdefault(above, line)
+            found.lacking.setdefault(above, _MAY_BELONG.format(line))
+    for number, line in rows.left.items():
+        found.lacking.setdefault(number, f"line {line} has left: ship the rest where that was shipped")
     return found
 
 
@@ -145,8 +149,7 @@ class _Reading:
                 if isinstance(cells, OrderRefused):
                     raise cells
                 if number in self._lacking:
-                    at = self._lacking.pop(number)
-                    raise OrderRefused("platform_order_id", f"line {at} may belong to this order and names none")
+                    raise OrderRefused("platform_order_id", self._lacking.pop(number))
                 self._take(order, line, cells, last=self._left[number] == 1)
             except OrderRefused as error:
                 self._give_up(order)
@@ -220,6 +223,7 @@ class _Rows:
         self._platform = platform
         self._layout: Layout | None = None
         self._watches: list[tuple[int, Column, NumberWatch]] = []
+        self.left: dict[str, int] = {}  # the first row of each order whose goods have left
 
     @property
     def layout(self) -> Layout:
@@ -250,7 +254,10 @@ class _Rows:
                 self._watches = [(at, column, NumberWatch(column)) for at, column in self._layout.ids]
                 continue
             number, cells = self._cells(row)
-            self._left_out.rows += cells is None
+            if cells is None:
+                self._left_out.rows += 1
+                if self._layout.has_left(row):
+                    self.left.setdefault(number, line)
             yield line, number, cells
         if self._layout is None:
             raise OrderRefused("file", "is empty")

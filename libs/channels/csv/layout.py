@@ -49,6 +49,10 @@ class OwnLayout:
         """Return the row's cells by column."""
         return dict(zip(self._columns, row, strict=False))
 
+    def has_left(self, row: list[str]) -> bool:
+        """Our own file knows no status."""
+        return False
+
     def name_of(self, field: str) -> str:
         """Return what the file calls a field of the order."""
         column = BY_FIELD.get(field)
@@ -79,8 +83,7 @@ class ExportLayout:
     def cells(self, row: list[str]) -> Cells | None:
         """Return the row's cells by column; None for a row that says nothing (unpaid, closed)."""
         cells: Cells = {}
-        status = next((normal(_first(each, row)) for each in self._places if each.column.field == STATUS.field), "")
-        if any(normal(word) in status for word in self._export.left_out):
+        if self._says(row, (*self._export.left_out, *self._export.shipped)):
             return None
         for place in self._places:
             if place.column.field == STATUS.field:
@@ -90,6 +93,14 @@ class ExportLayout:
         if self._export.address_holds_divisions:
             _divide_address(cells)
         return cells
+
+    def has_left(self, row: list[str]) -> bool:
+        """Tell whether the row's goods have left."""
+        return self._says(row, self._export.shipped)
+
+    def _says(self, row: list[str], words: tuple[str, ...]) -> bool:
+        status = next((normal(_first(each, row)) for each in self._places if each.column.field == STATUS.field), "")
+        return any(normal(word) in status for word in words)
 
     def name_of(self, field: str) -> str:
         """Return what the file calls a field of the order."""

@@ -26,6 +26,7 @@ from libs.channels.wire import Carried, decode, shown, signed_call
 
 GATEWAY = "https://waimaiopen.meituan.com"
 CHINA = timezone(timedelta(hours=8))
+CLOCKS_MAY_DIFFER = timedelta(minutes=1)
 DAY_NUMBERS_LIMIT = 5000
 NUMBERS_AFTER_MISS_LIMIT = 10
 SPAN_NUMBERS = 50
@@ -183,7 +184,8 @@ class MeituanClient:
         return newest if self._is_today(day) and newest >= max(known, default=0) else None
 
     def _is_today(self, day: date) -> bool:
-        return day == self._now().astimezone(CHINA).date()
+        """Tell whether the newest number given out is this day's: just after midnight it may still be yesterday's."""
+        return day == (self._now() - CLOCKS_MAY_DIFFER).astimezone(CHINA).date()
 
     async def _newest_number(self) -> int:
         data = _data(await self._call("GET", "order/getOrderDaySeq", {"app_poi_code": self._access.seller_id}))

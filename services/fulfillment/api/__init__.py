@@ -10,4 +10,4 @@ from services.fulfillment.api import devices, steps, views, wms
 
 def routers(parts: Parts) -> Sequence[APIRouter]:
     """Return every route of the service."""
-    return [views.router(parts), steps.router(parts), wms.router(parts), devices.router(parts)]
+    return [views.router(parts), views.orders(parts), steps.router(parts), wms.router(parts), devices.router(parts)]

@@ -87,11 +87,11 @@ def router(parts: Parts) -> APIRouter:
             [shown] = await _seen(connection, [task], caller)
         return shown
 
-    made.include_router(_orders(parts))
     return made
 
 
-def _orders(parts: Parts) -> APIRouter:
+def orders(parts: Parts) -> APIRouter:
+    """Return the route that shows an order."""
     made = APIRouter(tags=["orders"])
 
     @made.get(

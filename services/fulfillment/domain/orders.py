@@ -205,7 +205,7 @@ def clear(event: OrderCleared, state: State, now: datetime) -> list[Output]:
         return []
     file.cleared_version, file.cleared_requirements = event.version, event.requirements
     state.put(file)
-    if event.version <= file.assigned_version:
+    if event.version <= file.assigned_version or file.state == ORDER_CANCELLED:
         return []
     for task in _tasks(file, state):
         required = _required(task.requirements, event.requirements)

@@ -193,7 +193,8 @@ def _left(command: PlaceOrder, awaited: PlatformOrder | None, state: State, now:
     """
     order_id = command.order.order_id
     if command.left == LEFT_IN_PART:
-        title = "a part of it left before it was first heard of: the rest has to be shipped where that part was"
+        rest = "was asked back, or " if command.asked_back else ""
+        title = f"a part of it left before it was first heard of: the rest {rest}has to be shipped where that part was"
         return [], problem(409, title, order_id=order_id, field="lines")
     known = awaited or PlatformOrder(order_id=order_id, state=LEFT)
     known.state = LEFT

@@ -14,7 +14,6 @@ from libs.decide import Command, Output, Reply, Row, State
 from services.ingestion.domain.orders import (
     ACCEPTED,
     AMENDED,
-    AWAITED,
     PLACED,
     UNCHANGED,
     PlaceOrder,
@@ -85,8 +84,8 @@ def refund(command: RequestRefund, state: State, now: datetime) -> Verdict:
     """Decide one refund, alone or as part of a document."""
     order = state.get(PlatformOrder, command.order_id)
     if command.withdrawn:
-        return _withdrawn(command, order, state)
-    if order is None or order.state == AWAITED:
+        return _withdrawn(command, order, state, now)
+    if order is None:
         return [], _answer(command, WAITS)
     known = state.get(PlatformRefund, command.order_id, command.refund_id)
     if known is not None and (known.amount, known.after_shipping) == (command.amount, command.after_shipping):
@@ -95,7 +94,7 @@ def refund(command: RequestRefund, state: State, now: datetime) -> Verdict:
             state.put(known)
         return [], _answer(command, UNCHANGED)
     if order.state != PLACED:
-        # The whole order is cancelled: there is nothing left that a refund could stop.
+        # Nothing is left that a refund could stop: it is cancelled, left before it was heard of, or was never placed.
         return [], _answer(command, UNCHANGED)
     version = 1 if known is None else known.version + 1
     state.put(
@@ -146,9 +145,21 @@ def take_back(command: PlaceOrder, state: State, now: datetime) -> Verdict:
     return [event], reply
 
 
-def _withdrawn(command: RequestRefund, order: PlatformOrder | None, state: State) -> Verdict:
-    """Note that nobody wants the money any more; where the order ended for it, a person has to be told."""
+def _withdrawn(command: RequestRefund, order: PlatformOrder | None, state: State, now: datetime) -> Verdict:
+    """Note that nobody wants the money any more; where the order ended for it, a person has to be told.
+
+    An order that ended because each of its lines was asked back may have ended for one that is read only now.
+    """
     known = state.get(PlatformRefund, command.order_id, command.refund_id)
+    if known is None and order is not None and order.refunded and order.part_refund_id is not None:
+        known = PlatformRefund(
+            order_id=command.order_id,
+            refund_id=command.refund_id,
+            amount=command.amount,
+            after_shipping=False,
+            version=0,
+            changed_at=now,
+        )
     if order is None or known is None or known.after_shipping:
         return [], _answer(command, UNCHANGED)
     new = not known.withdrawn

@@ -7,7 +7,7 @@ from contracts.orders import RefundRequested
 from contracts.shipments import ParcelShipped
 from contracts.stock import StockLine
 from libs.decide import Send
-from services.ingestion.domain import ParkedDocument, PlatformOrder, RequestRefund, RetryParked, Subject
+from services.ingestion.domain import CancelOrder, ParkedDocument, PlatformOrder, RequestRefund, RetryParked, Subject
 from services.ingestion.tests.platform_samples import (
     SHOP,
     at,
@@ -168,6 +168,24 @@ def test_of_lines_that_together_were_the_order_any_one_that_is_withdrawn_is_show
     hear(bench, 4, "r1", withdrawn(), about="refund")
     assert notice(bench) is not None
     assert notice(bench, "r2") is None
+
+
+def test_a_withdrawal_that_is_all_that_was_ever_read_of_a_refund_is_shown_where_the_order_ended(bench):
+    hear(bench, 0, "1", said("1", **lines("a", "b")))
+    hear(bench, 1, "r1", part("r1", "a"), about="refund")
+    hear(bench, 2, "1", asked_back("a", "b"))
+    assert hear(bench, 3, "r2", withdrawn("r2"), about="refund") == []
+    assert notice(bench, "r2").field == "refund withdrawn"
+    # Wanted again it is said for the first time.
+    assert [each.request_id for each in hear(bench, 4, "r2", part("r2", "b"), about="refund")] == ["r2"]
+    assert notice(bench, "r2") is None
+
+
+def test_a_refund_of_an_order_that_is_known_by_its_cancellation_alone_waits_for_nothing(bench):
+    hear(bench, 0, "1", CancelOrder(order_id=order_id("1"), request_id="c", requested_at=at(0), raw_sealed=""))
+    assert hear(bench, 1, "r1", refund_of("1"), about="refund") == []
+    assert not bench.row(Subject, SHOP, "refund", "r1").waits
+    assert notice(bench) is None
 
 
 def shipped(bench, *line_ids):

@@ -1,6 +1,6 @@
 """Who waits at one warehouse hears when another has come to hold all of the order: rules may choose by stock."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from libs.decide import Due, Output, State, Wake
 from services.inventory.domain import figures, waiting
@@ -13,7 +13,7 @@ def look(due: Due, state: State, now: datetime, policy: Policy) -> list[Output]:
 
     Goods that come to a warehouse wake its own lines at once. What they make whole for orders in other lines is found
     here, slowly: few rules ask for it, and to find it at once an order would need a place for each of its SKUs. As many
-    are told as the goods suffice for; who comes after them is looked at after the pause.
+    are told as the goods suffice for.
     """
     sku, warehouse, start = waiting.timer_parts(due.key)
     pool = state.get(Pool, sku)
@@ -27,9 +27,11 @@ def look(due: Due, state: State, now: datetime, policy: Policy) -> list[Output]:
         entry = state.get(Waiting, sku, warehouse, ticket)
         if entry is not None:
             outputs.extend(_tell(entry, spent, state))
-    if end < queue.next and not spent:
+    if end < queue.next:
+        # What was announced is taken, or not, before the next stretch is looked at.
+        at = now + timedelta(milliseconds=policy.recheck_after_ms) if spent else now
         onward = waiting.timer_key(sku, warehouse, max(end, queue.first))
-        return [*outputs, Wake(kind=waiting.ELSEWHERE, key=onward, at=now)]
+        return [*outputs, Wake(kind=waiting.ELSEWHERE, key=onward, at=at)]
     return [*outputs, waiting.look_later(sku, warehouse, now, policy)]
 
 

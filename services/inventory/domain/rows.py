@@ -47,7 +47,8 @@ class Level(msgspec.Struct, kw_only=True):
 class Queue(msgspec.Struct, kw_only=True):
     """A line of waiting orders: tickets `first` to `next - 1`, `length` of them taken; `cause` last moved it.
 
-    `trying` is the ticket from which it is tried next since goods came, 0 once all of it was.
+    `trying` is the ticket from which it is tried next since goods came, 0 once everybody before `until` was, who stood
+    there when they came. `least` is the smallest number of units that somebody in the line may want, 0 if not known.
     """
 
     first: int = 1
@@ -55,6 +56,8 @@ class Queue(msgspec.Struct, kw_only=True):
     length: int = 0
     cause: str = ""
     trying: int = 0
+    until: int = 0
+    least: int = 0
 
 
 class Pool(Row, kw_only=True):

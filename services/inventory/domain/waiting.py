@@ -55,8 +55,11 @@ def join(
     ticket = queue.next
     queue.next += 1
     queue.length += 1
+    wanted = figures.quantities(row.lines)
+    if warehouse == POOL_QUEUE:
+        queue.least = wanted[sku] if queue.length == 1 else min(queue.least, wanted[sku])
     state.put(pool)
-    skus = list(figures.quantities(row.lines))
+    skus = list(wanted)
     state.put(Waiting(sku=sku, warehouse=warehouse, ticket=ticket, order_id=row.order_id, skus=skus))
     row.wait = Wait(sku=sku, warehouse=warehouse, ticket=ticket, portions=portions)
     begins = queue.length == 1 and warehouse not in (POOL_QUEUE, ANYWHERE)
@@ -97,7 +100,7 @@ def wake(pool: Pool, warehouse: str, cause: str, now: datetime) -> list[Output]:
         if queue is None or not left_for(pool, name, {}):
             continue
         queue.cause = cause
-        queue.trying = queue.first
+        queue.trying, queue.until = queue.first, queue.next
         timers.append(Wake(kind=RETRY, key=timer_key(pool.sku, name, queue.first), at=now))
     return timers
 
@@ -105,7 +108,7 @@ def wake(pool: Pool, warehouse: str, cause: str, now: datetime) -> list[Output]:
 def left_for(pool: Pool, warehouse: str, spent: dict[tuple[str, str], int]) -> bool:
     """Tell whether anything is left that somebody in this line could get."""
     if warehouse == POOL_QUEUE:
-        return figures.sellable(pool) > 0
+        return figures.sellable(pool) >= max(1, pool.waiting[POOL_QUEUE].least)
     return figures.free_in(pool, warehouse) > spent.get((pool.sku, warehouse), 0)
 
 
@@ -191,7 +194,7 @@ def retry(due: Due, state: State, now: datetime, policy: Policy) -> list[Output]
         # The line moved on since this timer was set: begin where it begins now, unless there is nobody left.
         goes_on = end < queue.next
         if newest:
-            queue.trying = queue.first if goes_on else 0
+            queue.trying = queue.first if goes_on and queue.first < queue.until else 0
             state.put(pool)
         return [Wake(kind=RETRY, key=timer_key(sku, warehouse, queue.first), at=now)] if goes_on else []
     outputs: list[Output] = []
@@ -208,7 +211,8 @@ def retry(due: Due, state: State, now: datetime, policy: Policy) -> list[Output]
     onward = _close_ranks(survivors, start, end, queue, state)
     goes_on = end < queue.next and queue.length > 0 and left_for(pool, warehouse, spent)
     if newest:
-        queue.trying = onward if goes_on else 0
+        # Who came since stands behind, but nobody waits for them: the end of a line that grows would never come.
+        queue.trying = onward if goes_on and onward < queue.until else 0
     state.put(pool)
     if goes_on:
         outputs.append(Wake(kind=RETRY, key=timer_key(sku, warehouse, onward), at=now))

@@ -141,15 +141,32 @@ def test_who_comes_after_the_line_was_tried_takes_what_is_left():
     bench = Warehouses()
     bench.do(placed(A=9))
     bench.receive("CD", A, 2)
-    assert kinds(bench.do(placed("own.demo.2", A=1))) == ["StockShort"]
-    assert [o.order_id for o in bench.tick_all() if isinstance(o, StockReserved)] == ["own.demo.2"]
-    assert kinds(bench.do(placed("own.demo.3", A=1))) == ["StockReserved"], "smaller ones may pass"
+    assert kinds(bench.do(placed("own.demo.2", A=1))) == ["StockReserved"], "too little for anybody who waits"
+    bench.do(placed("own.demo.3", A=2))
+    bench.receive("CD", A, 2)
+    assert kinds(bench.do(placed("own.demo.4", A=1))) == ["StockShort"]
+    assert [o.order_id for o in bench.tick_all() if isinstance(o, StockReserved)] == ["own.demo.3", "own.demo.4"]
+
+
+def test_who_keeps_coming_is_not_held_back_for_ever():
+    bench = Warehouses(policy=Policy(retry_limit_orders=2))
+    for n in range(5):
+        bench.do(placed(f"own.demo.{n}", A=1))
+    bench.receive("CD", A, 1_000)
+    said = []
+    for turn in range(6):
+        for n in range(4):
+            said += kinds(bench.do(placed(f"own.demo.{turn}-{n}", A=1)))
+        bench.tick(bench.now)
+    assert said == ["StockShort"] * 12 + ["StockReserved"] * 12, "until those who stood there were tried"
+    bench.tick_all()
+    assert bench.pool().waiting == {}
 
 
 def test_newer_goods_begin_the_trying_anew_and_it_ends_with_the_newest_round():
     bench = Warehouses(policy=Policy(retry_limit_orders=1))
-    for n in range(4):
-        bench.do(placed(f"own.demo.{n}", A=3))
+    for n, quantity in enumerate((3, 3, 3, 1)):
+        bench.do(placed(f"own.demo.{n}", A=quantity))
     bench.receive("CD", A, 1)
     bench.tick(bench.now)
     bench.receive("CD", A, 1)
@@ -157,7 +174,8 @@ def test_newer_goods_begin_the_trying_anew_and_it_ends_with_the_newest_round():
         bench.tick(bench.now)
         assert bench.pool().waiting[""].trying
     assert kinds(bench.do(placed("own.demo.4", A=1))) == ["StockShort"]
-    assert [o.order_id for o in bench.tick_all() if isinstance(o, StockReserved)] == ["own.demo.4"]
+    served = [o.order_id for o in bench.tick_all() if isinstance(o, StockReserved)]
+    assert served == ["own.demo.3", "own.demo.4"]
     assert not bench.pool().waiting[""].trying
 
 

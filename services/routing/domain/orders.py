@@ -158,6 +158,7 @@ def looked_at_again(due: Due, state: State, now: datetime, knobs: Knobs) -> list
         return []
     if in_force(state, knobs, now).version == row.blocked_rule_version:
         return [Wake(kind=RULES_TIMER, key=due.key, at=now + timedelta(seconds=knobs.blocked_look_seconds))]
+    row.replans = 0
     return _go_on(row, state, now, knobs)
 
 

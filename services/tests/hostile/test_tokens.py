@@ -101,6 +101,7 @@ MATRIX: dict[str, dict[str, Any]] = {
         "GET /tasks/{task_id}": {OP, PI},
         "GET /orders/{order_id}": {OP},
         **{f"POST /tasks/{{task_id}}/{step}": {OP, PI} for step in STEPS},
+        "POST /tasks/{task_id}/tell-wms": {OP},
         "POST /devices": {OP},
         "POST /devices/{device_id}/revoke": {OP},
         "GET /devices": {OP},

@@ -31,6 +31,7 @@ DOUYIN = Export(
         "discount_platform": ("平台优惠", "支付优惠", "红包抵扣"),
         "discount_influencer": ("达人优惠",),
     },
-    left_out=("待支付", "未支付", "已关闭", "已取消", "已发货", "部分发货", "已完成"),
+    left_out=("待支付", "未支付", "已关闭", "已取消"),
+    shipped=("已发货", "部分发货", "已完成"),
     advice="in 抖店 (订单 > 订单管理 > 导出) export sub-orders with price, discounts and the receiver's columns",
 )

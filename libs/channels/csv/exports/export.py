@@ -19,7 +19,8 @@ class Export:
     signs: tuple[frozenset[str], ...]  # the file is this platform's when it has all headings of one of them
     headings: Mapping[str, tuple[str, ...]]  # our column: its headings, the first that holds something counts
     sums: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # our column: headings that are added up
-    left_out: tuple[str, ...] = ()  # words in the status of rows that say nothing: unpaid, closed, refunded, left
+    left_out: tuple[str, ...] = ()  # words in the status of rows that say nothing: unpaid, closed, refunded
+    shipped: tuple[str, ...] = ()  # words in the status of rows whose goods have left: they say nothing either
     money: Literal["yuan", "fen"] = "yuan"
     times: Literal["clock", "seconds"] = "clock"
     address_holds_divisions: bool = False  # "province city district street" in one cell, divided by blanks

@@ -24,6 +24,7 @@ JD = Export(
         "note": ("订单备注", "商家备注"),
         "status": ("订单状态",),
     },
-    left_out=("等待付款", "待付款", "取消", "删除", "锁定", "已出库", "确认收货", "完成"),
+    left_out=("等待付款", "待付款", "取消", "删除", "锁定"),
+    shipped=("已出库", "确认收货", "完成"),
     advice="in 京麦 (订单管理 > 订单查询与跟踪 > 导出) export with items and the receiver's columns",
 )

@@ -21,6 +21,7 @@ MEITUAN = Export(
         "status": ("订单状态",),
     },
     sums={"row_freight": ("配送费(元)", "包装费(元)", "打包袋(元)")},
-    left_out=("待支付", "未支付", "已取消", "取消", "配送中", "已送达", "已完成"),
+    left_out=("待支付", "未支付", "已取消", "取消"),
+    shipped=("配送中", "已送达", "已完成"),
     advice="in 美团商家端 (订单 > 历史订单 > 导出) export orders with their goods (商品明细) and the receiver",
 )

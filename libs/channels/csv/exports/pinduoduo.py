@@ -28,6 +28,7 @@ PINDUODUO = Export(
         "discount_merchant": ("店铺优惠折扣(元)",),
         "discount_platform": ("平台优惠折扣(元)", "多多支付立减金额(元)"),
     },
-    left_out=("待付款", "待支付", "未支付", "已取消", "退款成功", "已发货", "已签收"),
+    left_out=("待付款", "待支付", "未支付", "已取消", "退款成功"),
+    shipped=("已发货", "已签收"),
     advice="in 拼多多商家后台 (订单查询 > 批量导出) tick the receiver's columns (收货人, 手机, 省, 市, 区, 详细地址)",
 )

@@ -32,7 +32,8 @@ TAOBAO = Export(
         "note": ("买家留言", "订单备注", "卖家备注"),
         "status": ("订单状态",),
     },
-    left_out=("等待买家付款", "关闭", "退款成功", "卖家已发货", "部分发货", "交易成功"),
+    left_out=("等待买家付款", "关闭", "退款成功"),
+    shipped=("卖家已发货", "部分发货", "交易成功"),
     address_holds_divisions=True,
     advice="in 千牛 (交易 > 已卖出的宝贝 > 批量导出) take the report of items (宝贝报表) with the receiver's columns",
 )

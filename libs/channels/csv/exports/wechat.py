@@ -28,6 +28,7 @@ WECHAT = Export(
         "note": ("买家备注", "商家备注"),
         "status": ("订单状态",),
     },
-    left_out=("待付款", "待支付", "已取消", "部分发货", "已发货", "待收货", "已完成"),
+    left_out=("待付款", "待支付", "已取消"),
+    shipped=("部分发货", "已发货", "待收货", "已完成"),
     advice="in 微信小店 (订单管理 > 导出订单) export with items and the receiver's columns",
 )

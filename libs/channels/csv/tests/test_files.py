@@ -223,3 +223,16 @@ def test_no_refusal_repeats_a_cell():
 
 def test_blank_lines_are_skipped():
     assert len(orders(read("", ROW, ",,,,,,,,,,", ""))) == 1
+
+
+def test_an_order_of_which_a_row_has_left_is_not_placed_with_the_others():
+    heading = "主订单编号,子订单编号,外部系统编号,价格,购买数量,订单状态,收货人姓名,收货地址,联系手机,订单创建时间"
+    rest = "张三,浙江省 杭州市 西湖区 路1号,138,2026-10-01 08:00:00"
+    rows = [
+        f"41592837465018273,4159283746501827{line},S{line},10.00,1,{status},{rest}"
+        for line, status in ((1, "买家已付款，等待卖家发货"), (2, "卖家已发货，等待买家确认"))
+    ]
+    found = read(*rows, heading=heading)
+    assert refused(found) == [(2, "platform_order_id")]
+    assert "line 3 has left" in found[0].reason
+    assert len(orders(read(rows[0], heading=heading))) == 1
