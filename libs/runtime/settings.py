@@ -36,9 +36,9 @@ class ServiceSettings(BaseSettings):
     )
     queue_commands: int = Field(2_000, validation_alias="ORDO_QUEUE_COMMANDS", ge=1)
     rests: float = Field(
-        4.0, validation_alias="ORDO_RESTS", ge=0, description="a busy worker begins batches so many durations apart"
+        3.0, validation_alias="ORDO_RESTS", ge=0, description="a busy worker begins batches so many durations apart"
     )
-    rest_limit_ms: int = Field(250, validation_alias="ORDO_REST_LIMIT_MS", ge=0)
+    rest_limit_ms: int = Field(100, validation_alias="ORDO_REST_LIMIT_MS", ge=0)
     calls_in_flight: int = Field(
         8, validation_alias="ORDO_CALLS_IN_FLIGHT", ge=1, description="outward calls at once, of each destination"
     )

@@ -16,8 +16,8 @@ class Limits:
     unsent_records: int = 50_000
     calls_in_flight: int = 8  # to one destination
     fetch_timeout_ms: int = 500
-    rests: float = 4.0
-    rest_limit_ms: int = 250
+    rests: float = 3.0
+    rest_limit_ms: int = 100
     lease_ms: int = 3_000
     answer_timeout_ms: int = 10_000
     retry_first_ms: int = 100

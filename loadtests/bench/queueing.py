@@ -28,7 +28,7 @@ CHAIN = ("ingestion", "inventory", "risk", "routing", "inventory", "fulfillment"
 CORES = (2, 4, 8, 16, 32, 64)
 WITHIN = 0.20
 # For the time on the way: a small batch's duration on an idle machine, how busy workers rest, and a rate.
-BATCH_MS, RESTS, PER_SECOND = 4.0, 4.0, 500
+BATCH_MS, RESTS, PER_SECOND = 4.0, 3.0, 500
 MEASURED_ORDERS = 8_000
 
 
