@@ -23,6 +23,7 @@ POLICY = (
 )
 
 
+# A twin of the services' page: the doubles share no code with what they are there to prove.
 def install_docs(app: FastAPI) -> None:
     """Describe the control API at `/docs`; FastAPI's own page (`docs_url=None`) needs the internet."""
     page = PAGE.format(title=escape(app.title), start=START)

@@ -159,10 +159,13 @@ def refuse_unknown_parameters(routers: Sequence[APIRouter]) -> None:
     """Let the GET routes of `routers` refuse, by its name, a query parameter that they do not take.
 
     A list whose filter is misspelt would answer with everything. A route that reads the request itself knows best.
+    Raises TypeError for routers inside routers: what they hold would be passed over.
     """
     for router in routers:
         for route in router.routes:
-            if isinstance(route, APIRoute) and route.methods == {"GET"} and not route.dependant.request_param_name:
+            if not isinstance(route, APIRoute):
+                raise TypeError(f"{route} is no route: name its routes in the list of routers")
+            if route.methods == {"GET"} and not route.dependant.request_param_name:
                 route.dependencies.append(Depends(_taking(_query_names(route.dependant))))
 
 

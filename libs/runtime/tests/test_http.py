@@ -199,6 +199,14 @@ async def test_a_list_refuses_a_parameter_it_does_not_know_by_its_name() -> None
         assert (await client.get("/callback?code=1&anything=2")).json() == ["anything", "code"]
 
 
+def test_a_router_inside_a_router_is_not_passed_over() -> None:
+    outer, inner = APIRouter(), APIRouter()
+    inner.get("/items")(lambda: None)
+    outer.include_router(inner)
+    with pytest.raises(TypeError, match="name its routes"):
+        refuse_unknown_parameters([outer])
+
+
 # -- sizes -----------------------------------------------------------------------------------------------------------
 
 

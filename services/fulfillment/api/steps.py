@@ -20,13 +20,12 @@ _SHIPPED = {**TASK_EXAMPLE, "state": "shipped", "next": None, "carrier": "SF", "
 def router(parts: Parts) -> APIRouter:
     """Return the routes a PDA works with, step by step."""
     made = APIRouter(prefix="/tasks", tags=["steps"])
-    made.include_router(_picking(parts))
-    made.include_router(_parcel(parts))
+    _add_picking(made, parts)
+    _add_parcel(made, parts)
     return made
 
 
-def _picking(parts: Parts) -> APIRouter:
-    made = APIRouter()
+def _add_picking(made: APIRouter, parts: Parts) -> None:
     pda = parts.auth.require(PICKER, OPERATOR)
 
     @made.post(
@@ -62,11 +61,8 @@ def _picking(parts: Parts) -> APIRouter:
         )
         return respond(await parts.submit(command, _scoped("scan", command, body.scan_id)))
 
-    return made
 
-
-def _parcel(parts: Parts) -> APIRouter:
-    made = APIRouter()
+def _add_parcel(made: APIRouter, parts: Parts) -> None:
     pda = parts.auth.require(PICKER, OPERATOR)
 
     @made.post(
@@ -115,8 +111,6 @@ def _parcel(parts: Parts) -> APIRouter:
             services=body.services,
         )
         return respond(await parts.submit(command, _scoped("ship", command, key)))
-
-    return made
 
 
 def _scoped(step: str, command: domain.TaskCommand, key: str) -> str:

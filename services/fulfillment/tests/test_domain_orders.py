@@ -229,6 +229,11 @@ class TestReview:
         )
         assert created.requirements == task(made).requirements == [SIGNATURE]
 
+    def test_a_clearance_asks_nothing_of_parcels_that_were_cancelled_before_they_were_made(self):
+        made = bench()
+        run(made, content(), cancelling(), amended(2, "total"))
+        assert len(events(made.batch([assigned(), cleared(2, SIGNATURE)], NOW), PickTaskCreated)) == 0
+
     def test_goods_given_for_a_change_require_what_they_bring_along(self):
         made = bench()
         run(made, content(), amended(2, "lines"), cleared(2, SIGNATURE), assigned(version=3), cleared(3, "fragile"))

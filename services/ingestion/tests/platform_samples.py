@@ -104,5 +104,10 @@ def delivered(send, ok=True, detail="taken"):
     )
 
 
+def events(outputs):
+    """The names of what is published of orders."""
+    return [type(each).__name__ for each in outputs if type(each).__module__ == "contracts.orders"]
+
+
 def sends(outputs):
     return [each for each in outputs if isinstance(each, Send)]

@@ -21,6 +21,7 @@ from services.ingestion.tests.platform_samples import (
     closed,
     connected,
     delivered,
+    events,
     order_id,
     page,
     said,
@@ -38,10 +39,6 @@ def bench():
 def gone(number, left="whole", **more):
     """An order as a document says it when goods of it have left."""
     return msgspec.structs.replace(said(number, **more), left=left)
-
-
-def events(outputs):
-    return [type(each).__name__ for each in outputs if type(each).__module__ == "contracts.orders"]
 
 
 def listed(bench, number):

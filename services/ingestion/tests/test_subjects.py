@@ -26,6 +26,7 @@ from services.ingestion.tests.platform_samples import (
     connected,
     delivered,
     document,
+    events,
     order_id,
     page,
     said,
@@ -55,10 +56,6 @@ def hints(*found, push_id="p1", documents=()):
         documents=list(documents),
         read_at=NOW,
     )
-
-
-def events(outputs):
-    return [type(each).__name__ for each in outputs if type(each).__module__ == "contracts.orders"]
 
 
 def refund_of(number, amount=100, **more):

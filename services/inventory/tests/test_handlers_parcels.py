@@ -237,6 +237,20 @@ def test_another_warehouse_is_told_to_as_many_as_its_goods_suffice_for_through_a
     assert found == [[1], [2, 3], [4, 5], [6], [], []]
 
 
+def test_a_long_line_is_looked_through_to_its_end_in_one_look():
+    bench = Warehouses(policy=Policy(retry_limit_orders=2))
+    bench.do(DefineSku(sku=A, allowance=99))
+    for n in range(6):
+        bench.do(placed(f"own.demo.{n}", A=1))
+        bench.do(blocked(f"own.demo.{n}", quantity=1, source="GZ"))
+    bench.receive("GZ", A, 9)
+    bench.tick_all()
+    assert len(told(bench)) == 2
+    for _ in range(2):
+        bench.now += timedelta(milliseconds=Policy().recheck_after_ms)
+        assert len([each for each in bench.tick(bench.now) if isinstance(each, ShippableChanged)]) == 2
+
+
 def test_a_blocked_order_that_is_planned_otherwise_or_ends_leaves_the_line():
     bench = Warehouses(GZ=9)
     bench.do(placed(A=3), placed("own.demo.2", A=3))

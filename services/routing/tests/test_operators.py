@@ -166,12 +166,13 @@ def test_a_rule_that_fails_blocks_the_order_until_the_rules_are_replaced(flow):
     assert flow.bench.timers == {}
 
 
-def mistyped():
-    """Rules that send the southwest to a warehouse that is not there."""
-    content = msgspec.json.decode(msgspec.json.encode(read("routing")).replace(b'\\"CD\\"', b'\\"CDX\\"'))
+def mistyped(name="CDX"):
+    """Rules that send the southwest to a warehouse that is not there, or to another one."""
+    raw = msgspec.json.encode(read("routing")).replace(b'\\"CD\\"', f'\\"{name}\\"'.encode())
+    content = msgspec.json.decode(raw)
     for example in content["examples"]:
         if example["expect"]["warehouse"] == "CD":
-            example["expect"]["warehouse"] = "CDX"
+            example["expect"]["warehouse"] = name
     return content
 
 
@@ -194,6 +195,17 @@ def test_new_rules_that_block_too_are_waited_for_in_their_turn(flow):
     blocked, wake = flow.bench.tick(flow.now + timedelta(seconds=300))
     assert (blocked.warehouse, blocked.plan) == ("CDX", 2)
     assert wake == Wake(kind="rules", key=ID, at=flow.now + timedelta(seconds=600))
+
+
+def test_refusals_of_the_old_plan_do_not_count_against_new_rules(flow):
+    flow.ready(region="西南", CD=FULL)
+    for plan in (1, 2):
+        flow.refused(plan, CD=FULL)
+    flow.refused(3, BJ=FULL)
+    assert (flow.row.state, flow.row.replans) == ("blocked", 3)
+    flow.rules(mistyped("BJ"))
+    [planned] = flow.bench.tick(flow.now + timedelta(seconds=300))
+    assert planned.parcels[0].warehouse == "BJ"
 
 
 def test_what_an_operator_chose_is_not_planned_again_by_new_rules(flow):

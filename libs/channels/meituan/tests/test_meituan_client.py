@@ -1,7 +1,7 @@
 """Calls to Meituan against a scripted transport: signatures, gaps of a day, errors and what helps against them."""
 
 import json
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from urllib.parse import parse_qsl
 
 import httpx
@@ -33,11 +33,11 @@ class Platform:
         return found if isinstance(found, httpx.Response) else httpx.Response(200, json=found)
 
 
-def client(answers, **access):
+def client(answers, now=NOW, **access):
     platform = Platform(answers)
     http = httpx.AsyncClient(transport=httpx.MockTransport(platform))
     fields = {"app_key": "77", "app_secret": "secret", "seller_id": "poi-1", "gateway": BASE, **access}
-    return CHANNEL.client(Access("mt-1", **fields), http, lambda: NOW), platform
+    return CHANNEL.client(Access("mt-1", **fields), http, lambda: now), platform
 
 
 def error(code, text="no"):
@@ -130,6 +130,15 @@ async def test_a_day_that_ended_on_meituans_clock_first_is_read_on():
     assert await caller.day_numbers(date(2026, 11, 11)) == [(1, "101"), (2, "102")]
     answers["order/getOrderDaySeq"] = {"data": {"day_seq": 0}}
     assert await caller.day_numbers(date(2026, 11, 11)) == [(1, "101"), (2, "102"), (3, "103")]
+
+
+@pytest.mark.parametrize(("seconds", "newest_is_asked"), [(1, False), (59, False), (61, True)])
+async def test_just_after_midnight_the_newest_number_may_still_be_yesterdays(seconds, newest_is_asked):
+    midnight = datetime(2026, 11, 10, 16, tzinfo=UTC)  # in China
+    caller, platform = client(numbering(1, 2, newest=40), now=midnight + timedelta(seconds=seconds))
+    listed = await caller.day_numbers(date(2026, 11, 11))
+    assert [number for number, _ in listed] == ([1, 2, 40] if newest_is_asked else [1, 2])
+    assert ("order/getOrderDaySeq" in {path for _, path, _ in platform.asked}) == newest_is_asked
 
 
 async def test_day_numbers_come_in_spans_where_the_shop_may():
