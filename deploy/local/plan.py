@@ -12,8 +12,8 @@ from deploy.local.layout import HOST, ROOT, SERVICES, Layout, Ports
 
 SERVICE_GRACE_S, KAFKA_GRACE_S, POSTGRES_GRACE_S = 15.0, 25.0, 30.0
 STOP_SERVICES, STOP_KAFKA, STOP_POSTGRES = 0, 1, 2
-# Who only reads along lets those go first on whom an order waits.
-NICENESS = {"tower": 5, "notification": 5}
+# First who answers a platform within its limit, then on whom an order waits, then who only reads along.
+NICENESS = {"inventory": 6, "routing": 6, "risk": 6, "fulfillment": 6, "notification": 12, "tower": 12}
 
 
 @dataclass(frozen=True)

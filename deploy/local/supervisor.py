@@ -15,6 +15,7 @@ from typing import BinaryIO, TextIO
 from deploy.local import nursery
 from deploy.local.layout import HOST, Layout
 from deploy.local.plan import Child, Plan, plan_from_json
+from deploy.local.precedence import Sessions, give_way
 from deploy.local.record import Phase, ProcessRecord, StackRecord, write_record
 from libs.testkit.embedded.probes import broker_is_ready, postgres_accepts
 from libs.testkit.embedded.processes import start_mark
@@ -25,6 +26,7 @@ TASK_ATTEMPTS_LIMIT = 3
 PROBE_INTERVAL_S = 0.05
 PROBE_ANSWER_LIMIT_S = 0.5
 LOG_CHECK_INTERVAL_S = 5.0
+PRECEDENCE_INTERVAL_S, PRECEDENCE_AGAIN_S = 5.0, 0.2
 LOG_LIMIT_BYTES = 10 * 1024 * 1024
 LOG_FILES_LIMIT = 3
 KILL_WAIT_LIMIT_S = 10.0
@@ -65,7 +67,7 @@ class Supervised:
                     stderr=subprocess.STDOUT,
                     start_new_session=True,
                 )
-        _give_way(self.process.pid, self.child.niceness)
+        give_way(self.process.pid, self.child.niceness)
         self.started_s = time.monotonic()
         self.record.pid = self.process.pid
         self.record.mark = start_mark(self.process.pid) or ""
@@ -99,18 +101,6 @@ class Supervised:
         self.next_start_s = time.monotonic() + delay_s
 
 
-def _give_way(pid: int, niceness: int) -> None:
-    """Let others go before a process where the processor is short. Linux may share it out by session first: each child
-    leads one, and its session's niceness is what counts then."""
-    if not niceness:
-        return
-    with contextlib.suppress(ProcessLookupError):
-        niceness = max(niceness, os.getpriority(os.PRIO_PROCESS, pid))
-        os.setpriority(os.PRIO_PROCESS, pid, niceness)
-    with contextlib.suppress(OSError):  # a system without such sharing has no such file
-        Path(f"/proc/{pid}/autogroup").write_text(str(niceness), "ascii")
-
-
 class Supervisor:
     """The loop around all children; every wait in it has a limit."""
 
@@ -130,6 +120,8 @@ class Supervisor:
         self.stop_asked = False
         self.loaded = False
         self.next_log_check_s = 0.0
+        self.sessions = Sessions()
+        self.next_precedence_s = 0.0
 
     def run(self, wakeup: int) -> int:
         last_phase: Phase = "failed"
@@ -167,6 +159,7 @@ class Supervisor:
         if changed:
             self._save()
         self._rotate_logs()
+        self._keep_precedence()
         return changed
 
     def _reap(self) -> bool:
@@ -216,7 +209,7 @@ class Supervisor:
 
     def _next_turn_s(self) -> float:
         now_s = time.monotonic()
-        turns = [self.next_log_check_s - now_s]
+        turns = [self.next_log_check_s - now_s, self.next_precedence_s - now_s]
         for each in self.children:
             if each.record.state == "starting" and each.child.probe != "none":
                 turns.append(PROBE_INTERVAL_S)
@@ -264,6 +257,17 @@ class Supervisor:
         self.next_log_check_s = time.monotonic() + LOG_CHECK_INTERVAL_S
         for name in ("supervisor", *self.by_name):
             rotate_log(self.layout.log_of(name))
+
+    def _keep_precedence(self) -> None:
+        """Sessions come and go with their connections, and not everything may be set at once."""
+        if time.monotonic() < self.next_precedence_s:
+            return
+        niceness = {each.record.pid: each.child.niceness for each in self.children if not _has_ended(each)}
+        done = all(give_way(pid, wanted) for pid, wanted in niceness.items() if wanted)
+        postgres = self.by_name.get("postgres")
+        if postgres is not None and postgres.process is not None:
+            done &= self.sessions.give_way(postgres.process.pid, postgres.child.port, niceness)
+        self.next_precedence_s = time.monotonic() + (PRECEDENCE_INTERVAL_S if done else PRECEDENCE_AGAIN_S)
 
     def _save(self) -> None:
         # A full disk must not end the stack: the record is then a little old.
