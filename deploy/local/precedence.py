@@ -30,7 +30,7 @@ def give_way(pid: int, niceness: int) -> bool:
 
 
 class Sessions:
-    """The sessions that programs have in Postgres: most of what a decision costs is worked off there.
+    """The sessions that programs have in Postgres: half of what a decision costs is worked off there.
 
     Postgres names the client's port in a session's title. Who has which port is looked up when sessions are new.
     """

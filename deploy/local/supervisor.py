@@ -262,8 +262,9 @@ class Supervisor:
         """Sessions come and go with their connections, and not everything may be set at once."""
         if time.monotonic() < self.next_precedence_s:
             return
-        niceness = {each.record.pid: each.child.niceness for each in self.children if not _has_ended(each)}
-        done = all(give_way(pid, wanted) for pid, wanted in niceness.items() if wanted)
+        later = [each for each in self.children if each.child.niceness and not _has_ended(each)]
+        niceness = {each.record.pid: each.child.niceness for each in later}
+        done = all(give_way(pid, wanted) for pid, wanted in niceness.items())
         postgres = self.by_name.get("postgres")
         if postgres is not None and postgres.process is not None:
             done &= self.sessions.give_way(postgres.process.pid, postgres.child.port, niceness)
