@@ -71,6 +71,6 @@ def _client_port(session: int) -> int:
 def _ports_to(port: int, pid: int) -> list[int]:
     try:
         found = psutil.Process(pid).net_connections("tcp")
-    except psutil.Error:
+    except (psutil.Error, OSError, RuntimeError):  # it has ended, or what it is read from changed meanwhile
         return []
     return [each.laddr.port for each in found if each.raddr and each.raddr.port == port]

@@ -224,12 +224,18 @@ def test_another_warehouse_that_came_to_hold_all_is_told_once_and_the_place_in_l
     assert bench.timers == {}, "the looking ends with the line"
 
 
-def test_another_warehouse_is_told_to_as_many_as_its_goods_suffice_for_through_a_long_line():
+def long_line(orders: int, units: int) -> Warehouses:
+    """So many orders wait for so many units each; two of them are told at once."""
     bench = Warehouses(policy=Policy(retry_limit_orders=2))
     bench.do(DefineSku(sku=A, allowance=99))
-    for n in range(7):
-        bench.do(placed(f"own.demo.{n}", A=2))
-        bench.do(blocked(f"own.demo.{n}", quantity=2, source="GZ"))
+    for n in range(orders):
+        bench.do(placed(f"own.demo.{n}", A=units))
+        bench.do(blocked(f"own.demo.{n}", quantity=units, source="GZ"))
+    return bench
+
+
+def test_another_warehouse_is_told_to_as_many_as_its_goods_suffice_for_through_a_long_line():
+    bench = long_line(7, units=2)
     bench.do(OrderCancelRequested(order_id="own.demo.0", request_id="r", requested_at=NOW))
     bench.receive("GZ", A, 5)
     bench.tick_all()
@@ -238,11 +244,7 @@ def test_another_warehouse_is_told_to_as_many_as_its_goods_suffice_for_through_a
 
 
 def test_a_long_line_is_looked_through_to_its_end_in_one_look():
-    bench = Warehouses(policy=Policy(retry_limit_orders=2))
-    bench.do(DefineSku(sku=A, allowance=99))
-    for n in range(6):
-        bench.do(placed(f"own.demo.{n}", A=1))
-        bench.do(blocked(f"own.demo.{n}", quantity=1, source="GZ"))
+    bench = long_line(6, units=1)
     bench.receive("GZ", A, 9)
     bench.tick_all()
     assert len(told(bench)) == 2
