@@ -105,34 +105,93 @@ class History:
             return seconds, await connection.fetchval("SELECT pg_database_size(current_database())") - size_bytes
 
 
+class Stored:
+    """A stopped stack with so many orders stored, and what an order cost in each of its rounds."""
+
+    def __init__(self, rig: Rig, stored: int, pace: Pace) -> None:
+        self.rig, self._stored, self._pace = rig, stored, pace
+        self.rounds: list[dict[str, float]] = []
+        self.chains: list[dict[str, float]] = []
+        self._rates: list[float] = []
+        self._postgres: list[dict[str, float]] = []
+        self._vacuum: dict[str, float] = {}
+
+    async def play_round(self, number: int, shapes: dict[str, floor.Shape], *, last: bool) -> None:
+        """Warm up, play a round, let the bare chain move as many orders, and after the last vacuum everything."""
+        rig = self.rig
+        await play(rig, f"now{number}warm", WARM_UP_ORDERS)
+        await settled(rig)
+        async with connected(rig.env["ORDO_POSTGRES"]) as connection:
+            before, cpu = dict(await connection.fetchrow(FIGURES)), rig.cpu_ms()
+            played = await play(rig, f"now{number}", MEASURED_ORDERS)
+            await settled(rig)
+            found = costs(rig, cpu, played, MEASURED_ORDERS)
+            self.rounds.append(found["cpu_ms_per_order"])
+            self._rates.append(found["orders_per_s"])
+            self._postgres.append(did(before, dict(await connection.fetchrow(FIGURES)), MEASURED_ORDERS))
+            self.chains.append((await bare(rig, shapes, MEASURED_ORDERS, number))["cpu_ms_per_order"])
+            if last:
+                self._vacuum = await vacuumed(rig, connection, self._stored)
+
+    def figures(self) -> dict[str, Any]:
+        """Return the medians of the rounds."""
+        stack_ms, bare_ms = (median(each["stack"] for each in some) for some in (self.rounds, self.chains))
+        return {
+            "stored": self._stored,
+            "orders": ROUNDS * MEASURED_ORDERS,
+            "orders_per_s": median(self._rates),
+            "cpu_ms_per_order": {name: round(median(each[name] for each in self.rounds), 4) for name in self.rounds[0]},
+            "rounds": [each["stack"] for each in self.rounds],
+            "floor_rounds": [each["stack"] for each in self.chains],
+            "against_floor": round(stack_ms / bare_ms, 3),
+            "postgres": {name: median(each[name] for each in self._postgres) for name in self._postgres[0]}
+            | {"autovacuums": sum(each["autovacuums"] for each in self._postgres)},
+            "vacuum": self._vacuum,
+        } | {name: round(value, 6) for name, value in vars(self._pace).items()}
+
+
 def growth(rig: Rig, sizes: Sequence[int], say: Say, seed_orders: int = SEED_ORDERS) -> dict[str, Any]:
-    """Measure an order's cost with each number of stored orders; what this machine has no room or time for is told."""
+    """Measure an order's cost with each number of stored orders; what this machine has no room or time for is told.
+
+    Each number has a stack of its own, and their rounds take turns: what the machine gains or loses meanwhile, be it
+    by the hour or by what the loading did to its caches and its disk, is gained and lost by all of them.
+    """
     rig.up(say)
     say("growth: a seed of orders, from the shop to the carrier")
     rows, shapes = asyncio.run(seed(rig, seed_orders))
     history = History(rig, rows, seed_orders)
     rig.down(say)
     pace = history.load(SAMPLE_COPIES * seed_orders)
-    taken: list[dict[str, Any]] = []
+    stacks: list[Stored] = []
     refused: list[str] = []
-    for size in sorted(sizes):
-        why = history.refusal(size, pace)
-        if not why:
-            say(f"growth: storing {size:,} orders of {pace.bytes_per_order:,.0f} bytes")
-            try:
-                pace = history.load(size - history.stored)
-            except TimeoutError:
-                why = f"{size:,} stored orders were given up: not loaded after {2 * LOAD_LIMIT_S / 60:.0f} minutes"
-        if why:
-            say(why)
-            refused.append(why)
-            break
-        rig.up(say)
-        found = asyncio.run(measured(rig, history.stored, shapes, ROUNDS * len(taken)))
-        rig.down(say)
-        history.stored += WARM_UP_ORDERS + ROUNDS * MEASURED_ORDERS
-        taken.append(found | {name: round(value, 6) for name, value in vars(pace).items()})
-        say(f"growth: {found['cpu_ms_per_order']['stack']} ms of CPU an order, {found['against_floor']} bare ones")
+    try:
+        for size in sorted(sizes):
+            why = history.refusal(size, pace)
+            if not why:
+                say(f"growth: storing {size:,} orders of {pace.bytes_per_order:,.0f} bytes")
+                if stacks:
+                    # The next size goes on from what the one before has stored.
+                    stacks[-1].rig = rig.copied()
+                try:
+                    pace = history.load(size - history.stored)
+                except TimeoutError:
+                    why = f"{size:,} stored orders were given up: not loaded after {2 * LOAD_LIMIT_S / 60:.0f} minutes"
+            if why:
+                say(why)
+                refused.append(why)
+                break
+            stacks.append(Stored(rig, history.stored, pace))
+        for number in range(ROUNDS):
+            for stack in stacks:
+                stack.rig.up(say)
+                asyncio.run(stack.play_round(number, shapes, last=number == ROUNDS - 1))
+                stack.rig.down(say)
+                say(f"growth: {stack.rounds[-1]['stack']} ms of CPU an order, {stack.chains[-1]['stack']} a bare one")
+    finally:
+        for stack in stacks:
+            if stack.rig is not rig:
+                stack.rig.remove(say)
+    taken = [stack.figures() for stack in stacks]
     return {"sizes": taken, "refused": refused} | compared(taken)
 
 
@@ -146,7 +205,7 @@ def compared(sizes: Sequence[dict[str, Any]]) -> dict[str, Any]:
         taken["ratio_against_floor"] = round(taken["against_floor"] / sizes[0]["against_floor"], 3)
     if len(sizes) < 2:
         return {}
-    return {name: max(taken[name] for taken in sizes) for name in ("ratio", "ratio_against_floor")}
+    return {name: max(taken[name] for taken in sizes[1:]) for name in ("ratio", "ratio_against_floor")}
 
 
 async def seed(rig: Rig, orders: int) -> tuple[list[Rows], dict[str, floor.Shape]]:
@@ -206,39 +265,6 @@ async def ship(rig: Rig, prefix: str, orders: int) -> None:
                 raise NotDrained("buyers are still being told of their parcels")
             await asyncio.sleep(LOOK_EVERY_S)
     await settled(rig)
-
-
-async def measured(rig: Rig, stored: int, shapes: dict[str, floor.Shape], bare_runs: int) -> dict[str, Any]:
-    """Return what an order costs now: the medians of several rounds, and what Postgres did meanwhile.
-
-    After each round the bare chain moves as many orders; `bare_runs` tells how often it ran here before.
-    """
-    await play(rig, f"now{stored}warm", WARM_UP_ORDERS)
-    await settled(rig)
-    async with connected(rig.env["ORDO_POSTGRES"]) as connection:
-        rounds, chains, postgres = [], [], []
-        for number in range(ROUNDS):
-            before, cpu = dict(await connection.fetchrow(FIGURES)), rig.cpu_ms()
-            played = await play(rig, f"now{stored}r{number}", MEASURED_ORDERS)
-            await settled(rig)
-            rounds.append(costs(rig, cpu, played, MEASURED_ORDERS))
-            postgres.append(did(before, dict(await connection.fetchrow(FIGURES)), MEASURED_ORDERS))
-            chains.append(await bare(rig, shapes, MEASURED_ORDERS, bare_runs + number))
-        vacuum = await vacuumed(rig, connection, stored)
-    cost, chain = ([each["cpu_ms_per_order"] for each in some] for some in (rounds, chains))
-    stack_ms, bare_ms = (median(each["stack"] for each in some) for some in (cost, chain))
-    return {
-        "stored": stored,
-        "orders": ROUNDS * MEASURED_ORDERS,
-        "orders_per_s": median(each["orders_per_s"] for each in rounds),
-        "cpu_ms_per_order": {name: round(median(each[name] for each in cost), 4) for name in cost[0]},
-        "rounds": [each["stack"] for each in cost],
-        "floor_rounds": [each["stack"] for each in chain],
-        "against_floor": round(stack_ms / bare_ms, 3),
-        "postgres": {name: median(each[name] for each in postgres) for name in postgres[0]}
-        | {"autovacuums": sum(each["autovacuums"] for each in postgres)},
-        "vacuum": vacuum,
-    }
 
 
 async def vacuumed(rig: Rig, connection: Any, stored: int) -> dict[str, float]:
