@@ -25,7 +25,10 @@ class ServiceSettings(BaseSettings):
     shard: int = Field(0, validation_alias="ORDO_SHARD", ge=0)
     shards: int = Field(1, validation_alias="ORDO_SHARDS", ge=1)
     partitions: int = Field(
-        4, validation_alias="ORDO_PARTITIONS", ge=1, description="of every topic, when it is created"
+        1,
+        validation_alias="ORDO_PARTITIONS",
+        ge=1,
+        description="of every topic, when it is created: at least the shards",
     )
     replication: int = Field(1, validation_alias="ORDO_REPLICATION", ge=1)
     batch_inputs: int = Field(

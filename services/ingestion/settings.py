@@ -15,7 +15,7 @@ class Settings(ServiceSettings):
 
     # Platforms and shops wait for the answer: company is worth a few milliseconds to them, not more.
     rests: float = Field(default=4.0, validation_alias="ORDO_INGESTION_RESTS", ge=0)
-    rest_limit_ms: int = Field(default=20, validation_alias="ORDO_INGESTION_REST_LIMIT_MS", ge=0)
+    rest_limit_ms: int = Field(default=15, validation_alias="ORDO_INGESTION_REST_LIMIT_MS", ge=0)
     # A request may hold hundreds of orders.
     batch_inputs: int = Field(default=1_000, validation_alias="ORDO_INGESTION_BATCH_INPUTS", ge=1)
     # What bounds calls to a platform is its rate, which the channel's client keeps to; this only fills its line.

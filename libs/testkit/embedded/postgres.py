@@ -60,6 +60,8 @@ SETTINGS: Mapping[str, str] = {
     "max_wal_size": "1GB",
     "checkpoint_timeout": "15min",
     "checkpoint_completion_target": "0.9",
+    # What sessions write out is begun at once: a checkpoint that finds all of it unwritten makes every commit wait.
+    "backend_flush_after": "256kB",
     # One server without replicas: less to log.
     "wal_level": "minimal",
     "max_wal_senders": "0",
