@@ -231,6 +231,8 @@ def application(service: Service, parts: Parts) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         responses=REFUSALS,
+        # Figures and logs are ours. This would look in the environment, at each request, for somebody else to tell.
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
     install_problem_handlers(app)
     install_docs(app)
