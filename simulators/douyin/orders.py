@@ -20,14 +20,18 @@ CIPHERS_LIMIT = 50
 def search_list(call: Call) -> dict[str, Any]:
     """order.searchList: whole orders, by time of creation or change; `total` counts them all."""
     size, page = call.number("size", 1, PAGE_LIMIT_ROWS), call.number("page", 0, PAGES_LIMIT)
-    changed = [order for order in _window(call) if _has_status(call, order)]
+    changed = _window(call)
+    if call.params.get("combine_status"):
+        changed = [order for order in changed if _has_status(call, order)]
     by = call.params.get("order_by") or "create_time"
     if by not in ("create_time", "update_time"):
         raise Failed(40004, "isv.parameter-invalid", "参数order_by不合法")
     rows = changed if by == "update_time" else sorted(changed, key=_by_creation, reverse=True)
     first, last = page * size, (page + 1) * size
     ascending = call.params.get("order_asc") in (True, "true")
-    shown = rows[::-1][first:last] if ascending else rows[first:last]
+    if ascending:
+        first, last = max(0, len(rows) - last), max(0, len(rows) - first)
+    shown = list(reversed(rows[first:last])) if ascending else rows[first:last]
     document = [order_document(call.shop, order, shown_receivers(call)) for order in shown]
     total = len(rows)
     # The newest rows of the window change while their reader turns the page.
@@ -129,12 +133,9 @@ def _check_window(call: Call, since: datetime, until: datetime) -> None:
 
 
 def _has_status(call: Call, order: PlatformOrder) -> bool:
-    asked = call.params.get("combine_status")
-    if not asked:
-        return True
     names = {
         name.strip()
-        for each in asked
+        for each in call.params["combine_status"]
         if isinstance(each, dict)
         for name in str(each.get("order_status") or each.get("main_status") or "").split(",")
     }

@@ -232,13 +232,18 @@ class Puller:
         self._bearable_s[line.shop_id] = max(length_s / 2, BEARABLE_LEAST_S)
 
     async def _look_ahead(self, line: Line) -> None:
-        """Read a shop's newest minute: no evidence, but who buys now need not wait until lists are caught up with."""
+        """Read a shop's newest minute: no evidence, but who buys now need not wait until lists are caught up with.
+
+        In a rush, what came while the last window was read is less than a minute: the rest of it was just read.
+        """
         capabilities = line.channel.capabilities
         lag_s = 0 if capabilities.lists_newest else capabilities.pull_lag_s + SKEW_S
         until = (self._clock() - timedelta(seconds=lag_s)).replace(microsecond=0)
         window = Window(until - LOOK_AHEAD, until)
         if not capabilities.lists_newest:
-            await self._take(line, About.ORDER, None, line.client.pages(About.ORDER, window))
+            reached = await self._evidence.reached(line)
+            since = max(window.since, reached.covered_until - timedelta(seconds=SHORT_OVERLAP_S))
+            await self._take(line, About.ORDER, None, line.client.pages(About.ORDER, Window(since, until)))
             return
         try:
             await self._take(line, About.ORDER, None, cast("ListsNewest", line.client).newest(window))

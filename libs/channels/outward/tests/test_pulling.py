@@ -103,6 +103,24 @@ async def test_who_catches_up_looks_at_the_newest_minute_too_and_that_is_no_evid
     assert evidence.covered == at(1500)
 
 
+async def test_who_was_held_up_by_a_rush_looks_only_at_what_came_meanwhile():
+    now = [9000]
+    client = FakeClient(pages=[[[("1", NOW)]], [[("2", NOW)]]])
+    walk = client.pages
+
+    async def takes_30_s(about, window):
+        async for page in walk(about, window):
+            yield page
+        now[0] += 30
+
+    client.pages = takes_30_s
+    evidence = Kept()
+    evidence.covered = at(8900)
+    found = line(client=client, able={"pulls_orders": True})
+    assert await Puller(FakeLines(found), evidence, lambda: at(now[0]), 10).round(found)
+    assert [(call[2].since, call[2].until) for call in client.calls] == [(at(8600), at(8995)), (at(8980), at(9025))]
+
+
 async def test_a_list_without_lag_is_read_every_round_and_is_no_evidence():
     client = FakeClient(pages=[[[("1", NOW)]], [[("2", NOW)]]])
     client.newest = partial(client.pages, About.ORDER)
