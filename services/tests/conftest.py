@@ -17,12 +17,12 @@ ROOT = Path(__file__).resolve().parents[2]
 COMMAND_LIMIT_S = 240
 
 
-def local(state: Path, base: int, *words: str) -> None:
-    """Run a command of the local stack in a state folder of its own."""
+def local(state: Path, base: int, *words: str, **settings: str) -> None:
+    """Run a command of the local stack in a state folder of its own; no settings of ours but those given."""
     env = {k: v for k, v in os.environ.items() if not k.startswith("ORDO_")}
     if "ORDO_CACHE" in os.environ:
         env["ORDO_CACHE"] = os.environ["ORDO_CACHE"]
-    env |= {"ORDO_STATE": str(state), "ORDO_PORT_BASE": str(base)}
+    env |= {"ORDO_STATE": str(state), "ORDO_PORT_BASE": str(base)} | settings
     done = subprocess.run(
         [sys.executable, "-m", "deploy.local", *words],
         cwd=ROOT,

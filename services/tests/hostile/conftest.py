@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from libs.testkit.client import Merchant, read_env
+from libs.testkit.fixtures import PARTITIONS
 from services.tests.conftest import free_base, local
 from services.tests.hostile.town import Town
 
@@ -38,7 +39,8 @@ def ruin() -> Iterator[Path]:
     state = Path(tempfile.mkdtemp(prefix="ordo-hostile-"))
     base = free_base()
     try:
-        local(state, base, "up")
+        # More than one, so that what poisons one can be seen to leave the others alone.
+        local(state, base, "up", ORDO_PARTITIONS=str(PARTITIONS))
         yield state
     finally:
         local(state, base, "reset")

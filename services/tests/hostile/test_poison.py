@@ -20,11 +20,11 @@ from libs.stream.kafka import KafkaLog
 from libs.stream.log import Outgoing
 from libs.stream.partition import partition_of
 from libs.testkit.client import Merchant, order_body
+from libs.testkit.fixtures import PARTITIONS
 from libs.testkit.waiting import until
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 WAIT_LIMIT_S = 60.0
-PARTITIONS = 4
 PARTITION = 1
 HUGE_BYTES = 900_000
 # Long and of a kind that no database can pack: an index takes 2,704 bytes.
