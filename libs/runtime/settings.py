@@ -1,6 +1,8 @@
 """What every service must be told, read once at the start; units stand in the names."""
 
-from pydantic import AliasChoices, Field
+from typing import Self
+
+from pydantic import AliasChoices, Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -46,6 +48,14 @@ class ServiceSettings(BaseSettings):
         8, validation_alias="ORDO_CALLS_IN_FLIGHT", ge=1, description="outward calls at once, of each destination"
     )
     lease_ms: int = Field(3_000, validation_alias="ORDO_LEASE_MS", ge=500)
+
+    @model_validator(mode="after")
+    def _every_shard_has_work(self) -> Self:
+        if self.shard >= self.shards:
+            raise ValueError("ORDO_SHARD counts from 0: it must be less than ORDO_SHARDS")
+        if self.shards > self.partitions:
+            raise ValueError("ORDO_SHARDS must not exceed ORDO_PARTITIONS: a shard without a partition reads nothing")
+        return self
 
     @staticmethod
     def prefixed(prefix: str) -> SettingsConfigDict:

@@ -81,6 +81,18 @@ def test_a_setting_out_of_bounds_is_named_and_not_repeated(env: pytest.MonkeyPat
     assert f"input_value='{value}'" not in said
 
 
+@pytest.mark.parametrize(("name", "value"), [("ORDO_SHARD", "1"), ("ORDO_SHARDS", "2")])
+def test_a_shard_that_would_read_nothing_is_refused(env: pytest.MonkeyPatch, name: str, value: str) -> None:
+    env.setenv(name, value)
+    assert name in refusal()
+
+
+def test_as_many_shards_as_partitions_are_taken(env: pytest.MonkeyPatch) -> None:
+    for name, value in (("ORDO_SHARD", "1"), ("ORDO_SHARDS", "2"), ("ORDO_PARTITIONS", "2")):
+        env.setenv(name, value)
+    assert read_settings(Settings).shards == 2
+
+
 def test_a_services_own_setting_out_of_bounds_is_named(env: pytest.MonkeyPatch) -> None:
     env.setenv("ORDO_TRIAL_CLAIM_LIMIT_SECONDS", "9")
     assert "claim_limit_seconds" in refusal().lower()
