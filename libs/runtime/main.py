@@ -9,6 +9,7 @@ from typing import TypeVar
 import structlog
 import uvloop
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from contracts.topics import TOPICS
 from libs.runtime.logging import configure_logging
@@ -46,8 +47,14 @@ def read_settings(settings_type: type[S]) -> S:
     try:
         return settings_type()
     except ValidationError as error:
-        lines = [f"  {'.'.join(str(part) for part in e['loc'])}: {e['msg']}" for e in error.errors()]
-        sys.exit("these settings are missing or wrong:\n" + "\n".join(lines))
+        sys.exit("these settings are missing or wrong:\n" + "\n".join(f"  {_told(each)}" for each in error.errors()))
+
+
+def _told(wrong: ErrorDetails) -> str:
+    """Return which setting it is and why; what several of them fail together names them itself."""
+    where = ".".join(str(part) for part in wrong["loc"])
+    why = str(wrong["ctx"]["error"]) if wrong["type"] == "value_error" else wrong["msg"]
+    return f"{where}: {why}" if where else why
 
 
 async def prepare(settings: ServiceSettings, services: Sequence[str]) -> None:

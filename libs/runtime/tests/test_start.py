@@ -1,5 +1,7 @@
 """Before anything runs: missing settings and unknown commands are named, tokens are issued, logs are JSON lines."""
 
+import asyncio
+import base64
 import json
 import os
 import runpy
@@ -17,8 +19,11 @@ from libs.runtime.__main__ import main as issue
 from libs.runtime.auth import Auth
 from libs.runtime.main import main, read_settings
 from libs.runtime.settings import ServiceSettings, sqlalchemy_url
+from libs.vault import Forgotten, Vault, create_vault
 
 SECRET = "a secret for tests only, long enough"
+MASTER_KEY = base64.b64encode(b"a master key of thirty-two bytes").decode()
+SEALED = (("demo", "2025-01"), ("demo", "2025-02"), ("other", "2025-01"))
 NEEDED = {"ORDO_KAFKA": "kafka:9092", "ORDO_POSTGRES": "postgresql://u:p@db:5432/ordo"}
 
 
@@ -84,7 +89,8 @@ def test_a_setting_out_of_bounds_is_named_and_not_repeated(env: pytest.MonkeyPat
 @pytest.mark.parametrize(("name", "value"), [("ORDO_SHARD", "1"), ("ORDO_SHARDS", "2")])
 def test_a_shard_that_would_read_nothing_is_refused(env: pytest.MonkeyPatch, name: str, value: str) -> None:
     env.setenv(name, value)
-    assert name in refusal()
+    [told] = refusal().splitlines()[1:]
+    assert told.startswith(f"  {name} "), "the sentence is about two settings, and begins with the one that is wrong"
 
 
 def test_as_many_shards_as_partitions_are_taken(env: pytest.MonkeyPatch) -> None:
@@ -199,6 +205,75 @@ def test_the_module_is_the_command(env: pytest.MonkeyPatch, capsys: pytest.Captu
         runpy.run_module("libs.runtime", run_name="__main__")
     assert caught.value.code == 0
     assert capsys.readouterr().out.count(".") == 2
+
+
+# -- a month that is to be forgotten ---------------------------------------------------------------------------------
+
+
+def erase(env: pytest.MonkeyPatch, shop: str, month: str, **given: str) -> int:
+    env.setenv("ORDO_MASTER_KEY", MASTER_KEY)
+    for name, value in given.items():
+        env.setenv(name, value)
+    command_line(env, "erase", "--shop", shop, "--month", month)
+    return issue()
+
+
+@pytest.mark.parametrize(
+    ("month", "given", "said"),
+    [
+        ("2025-13", {}, "--month 2025-13: must be YYYY-MM"),
+        ("2025-1", {}, "--month 2025-1: must be YYYY-MM"),
+        (f"{datetime.now(UTC):%Y-%m}", {}, "is not over"),
+        ("9999-01", {}, "is not over"),
+        ("2025-01", {"ORDO_MASTER_KEY": ""}, "ORDO_MASTER_KEY must be set"),
+        ("2025-01", {"ORDO_POSTGRES": ""}, "ORDO_POSTGRES and"),
+    ],
+)
+def test_what_cannot_be_erased_is_refused_before_anything_is_asked(
+    env: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], month: str, given: dict[str, str], said: str
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        erase(env, "demo", month, **given)
+    assert caught.value.code == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_key_table_that_is_away_erases_nothing(env: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert erase(env, "demo", "2025-01", ORDO_POSTGRES="postgresql://nobody@127.0.0.1:1/none") == 2
+    assert "does not answer" in capsys.readouterr().err
+
+
+@pytest.mark.postgres
+def test_an_erased_month_opens_nowhere_and_the_others_stay(
+    env: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], database: str
+) -> None:
+    async def seal() -> list[str]:
+        await create_vault(database)
+        vault = Vault(database, MASTER_KEY)
+        try:
+            return [await vault.seal(shop, month, b"clear") for shop, month in SEALED]
+        finally:
+            await vault.close()
+
+    async def open_again(texts: list[str]) -> list[bytes | None]:
+        vault = Vault(database, MASTER_KEY)
+        found: list[bytes | None] = []
+        try:
+            for text in texts:
+                try:
+                    found.append(await vault.open(text))
+                except Forgotten:
+                    found.append(None)
+            return found
+        finally:
+            await vault.close()
+
+    texts = asyncio.run(seal())
+    assert erase(env, "demo", "2025-01", ORDO_POSTGRES=database) == 0
+    assert "erased" in capsys.readouterr().out
+    assert asyncio.run(open_again(texts)) == [None, b"clear", b"clear"]
+    assert erase(env, "demo", "2025-01", ORDO_POSTGRES=database) == 1
+    assert "erased before" in capsys.readouterr().out
 
 
 # -- logs ------------------------------------------------------------------------------------------------------------
