@@ -38,7 +38,8 @@ CHINA = timezone(timedelta(hours=8))
 class Reached:
     """How far a shop was pulled: the end of its last window, the number of its last piece of evidence, its days.
 
-    `days_with_gaps` are those of which numbers were missing when they were last read.
+    `days_with_gaps` are those of which numbers were missing when they were last read, `waived` the gaps (as
+    `close_days` names them) that nobody waits for any more.
     """
 
     covered_until: datetime
@@ -46,6 +47,12 @@ class Reached:
     days: Mapping[str, int]
     days_since: datetime
     days_with_gaps: frozenset[str] = frozenset()
+    waived: frozenset[str] = frozenset()
+
+    def waived_of(self, day: date) -> set[int]:
+        """Return the numbers of a day that are not waited for."""
+        found = [gap.partition(" #") for gap in self.waived]
+        return {int(number) for of_day, _, number in found if of_day == day.isoformat() and number}
 
 
 class Evidence(Protocol):
@@ -320,16 +327,24 @@ class Puller:
                 # Perhaps it was too long ago to be told of: the other days are read all the same, and T waits.
                 why = plain(str(refused))
                 structlog.get_logger().warning("a day cannot be read", shop_id=line.shop_id, day=str(day), why=why)
-                gaps.append(day.isoformat())
+                if day.isoformat() in reached.waived:
+                    whole.append(day)
+                else:
+                    gaps.append(day.isoformat())
                 continue
             if listed is None:
                 continue
             known = reached.days.get(day.isoformat(), 0)
-            fresh = sorted((number, subject_id) for number, subject_id in listed if number > known and subject_id)
+            waived = reached.waived_of(day)
+            fresh = sorted(
+                (number, subject_id)
+                for number, subject_id in listed
+                if subject_id and (number > known or number in waived)
+            )
             for place in range(0, len(fresh), NUMBERS_TOGETHER_LIMIT):
                 ids = [subject_id for _, subject_id in fresh[place : place + NUMBERS_TOGETHER_LIMIT]]
                 await self._evidence.numbers(line, step, ids, asked_at)
-            present = {number for number, _ in fresh} | set(range(1, known + 1))
+            present = {number for number, _ in fresh} | set(range(1, known + 1)) | waived
             counted[day.isoformat()] = counted_to(sorted(present))
             highest = max((number for number, _ in listed), default=0)
             missing = [number for number in range(known + 1, highest + 1) if number not in present]

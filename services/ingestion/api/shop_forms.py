@@ -15,6 +15,8 @@ SecretText = Text(0, 4_000)
 SECRETS_LIMIT = 8
 CarrierCode = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,32}$")]
 CARRIERS_LIMIT = 64
+Gap = Annotated[str, StringConstraints(pattern=r"^\d{4}-\d{2}-\d{2}( #\d{1,9})?$")]
+GAPS_LIMIT = 200
 
 
 class PlatformAccess(BaseModel):
@@ -77,8 +79,25 @@ class TokenShown(BaseModel):
     breaks_when_expired: list[str] = Field(examples=[["orders are no longer pulled: completeness stands still"]])
 
 
+class GapsWaived(BaseModel):
+    """Day numbers that the platform never gave to an order, as `gaps` of the shop's completeness names them."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+    gaps: list[Gap] = Field(min_length=1, max_length=GAPS_LIMIT, examples=[["2026-11-11 #3"]])
+    why: Text(1, 300) = Field(examples=["the platform's support: never given out"])  # type: ignore[valid-type]
+
+
+class WaivedShown(BaseModel):
+    """A gap that an operator vouched for."""
+
+    gap: str
+    by: str
+    why: str
+    at: datetime
+
+
 class CompletenessShown(BaseModel):
-    """Every order paid from `since` to `complete_until` is here, but for what is parked."""
+    """Every order paid from `since` to `complete_until` is here, but for what is parked and what `waived` names."""
 
     since: datetime
     complete_until: datetime | None
@@ -87,6 +106,8 @@ class CompletenessShown(BaseModel):
     evidence_at: datetime | None
     open_documents: int = Field(description="documents that the platform told of and that are not here yet")
     waits_for: list[str] = Field(description="some of them, the oldest first", examples=[["order 4081234567890"]])
+    gaps: list[str] = Field(description="day numbers that no order was shown for", examples=[["2026-11-11 #3"]])
+    waived: list[WaivedShown]
     parked_documents: int
     late_orders: int
     trouble: str | None

@@ -11,6 +11,7 @@ from starlette.responses import JSONResponse, Response
 from libs.channels import registry
 from libs.channels.channel import Token
 from libs.channels.own.signing import secret_of_key
+from libs.runtime.auth import Caller
 from libs.runtime.http import IdempotencyKey, Problem, respond
 from libs.runtime.service import Parts
 from services.ingestion import store
@@ -20,15 +21,17 @@ from services.ingestion.api.shop_book import KnownShop, ShopBook
 from services.ingestion.api.shop_forms import (
     ChannelShown,
     CompletenessShown,
+    GapsWaived,
     ShopPage,
     ShopSaved,
     ShopShown,
     ShopWanted,
     TokenShown,
+    WaivedShown,
     breaks_when_expired,
 )
 from services.ingestion.api.shop_health import awaited, judged
-from services.ingestion.domain import DAYS, PULL, PutConnection, PutShop
+from services.ingestion.domain import DAYS, PULL, PutConnection, PutShop, WaiveGaps
 from services.ingestion.settings import Settings
 
 KEY_BYTES = 32
@@ -162,6 +165,8 @@ class Shops:
                 evidence_at=progress.told_at,
                 open_documents=sum(progress.open.values()),
                 waits_for=[awaited(found, now)],
+                gaps=progress.gaps,
+                waived=[WaivedShown(**msgspec.structs.asdict(each)) for each in progress.waived],
                 parked_documents=found.parked,
                 late_orders=progress.late_orders,
                 trouble=progress.trouble,
@@ -172,7 +177,8 @@ class Shops:
 
 def router(parts: Parts, settings: Settings, book: ShopBook, lines: LineBook, edge: Edge) -> APIRouter:
     """Return the routes for shops and channels."""
-    routes = APIRouter(tags=["shops"], dependencies=[Depends(parts.auth.require("operator"))])
+    operator = parts.auth.require("operator")
+    routes = APIRouter(tags=["shops"], dependencies=[Depends(operator)])
     shops = Shops(parts, settings, book, lines, edge)
 
     @routes.put(
@@ -187,6 +193,21 @@ def router(parts: Parts, settings: Settings, book: ShopBook, lines: LineBook, ed
             raise Problem(409, "this shop comes from the environment", detail="change ORDO_OWN_DEMO_SECRET instead")
         put = shops.put_own if wanted.channel == CHANNEL else shops.put_connection
         return await put(shop_id, wanted, idempotency_key)
+
+    @routes.post(
+        "/shops/{shop_id}/gaps/waive",
+        operation_id="waive_gaps",
+        summary="Wait no longer for day numbers that no order ever had; the shop's time goes on without them",
+        responses={404: {"description": "no such shop on a platform"}, 409: {"description": "nobody waits for them"}},
+    )
+    async def waive_gaps(
+        shop_id: ShopId,
+        wanted: GapsWaived,
+        idempotency_key: IdempotencyKey,
+        caller: Annotated[Caller, Depends(operator)],
+    ) -> Response:
+        command = WaiveGaps(shop_id=shop_id, gaps=wanted.gaps, by=caller.subject, why=wanted.why)
+        return respond(await parts.submit(command, f"waive:{shop_id}:{idempotency_key}"))
 
     @routes.get(
         "/shops",

@@ -82,7 +82,8 @@ class Incoming:
             raise NotTaken("the shop has no watermark")
         since = progress.complete_until or progress.since
         holed = days_with_gaps(progress.gaps)
-        return Reached(progress.covered_until, progress.step_number, progress.days, since, holed)
+        waived = frozenset(each.gap for each in progress.waived)
+        return Reached(progress.covered_until, progress.step_number, progress.days, since, holed, waived)
 
     async def page(self, line: Line, about: About, step: int | None, page: Page, asked_at: datetime) -> None:
         """Take in a page of a pull; what is known already, as windows overlap, is not read and sealed again."""

@@ -74,6 +74,8 @@ from services.ingestion.domain.watermark import (
     Progress,
     Standing,
     Step,
+    Waived,
+    WaiveGaps,
     advance,
     close_days,
     close_pull,
@@ -82,6 +84,7 @@ from services.ingestion.domain.watermark import (
     health,
     note_trouble,
     waits_for,
+    waive_gaps,
 )
 
 __all__ = [
@@ -133,6 +136,8 @@ __all__ = [
     "TakeHints",
     "TokenKept",
     "UseSignIn",
+    "WaiveGaps",
+    "Waived",
     "advance",
     "ask_person",
     "begin_sign_in",
@@ -163,4 +168,5 @@ __all__ = [
     "take_hints",
     "use_sign_in",
     "waits_for",
+    "waive_gaps",
 ]

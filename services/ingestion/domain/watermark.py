@@ -34,8 +34,20 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     ended: datetime
 
 
+class Waived(msgspec.Struct, frozen=True, kw_only=True):
+    """A gap in the day numbers that an operator vouches for: no order ever had it."""
+
+    gap: str
+    by: str
+    why: str
+    at: datetime
+
+
 class Progress(Row, kw_only=True):
-    """How far a shop's orders are known. `open` counts, by step, the documents it told of that are not here yet."""
+    """How far a shop's orders are known. `open` counts, by step, the documents it told of that are not here yet.
+
+    `gaps` are waited for, `waived` ones (the newest) are not.
+    """
 
     row_key: ClassVar[tuple[str, ...]] = ("shop_id",)
     shop_id: str
@@ -49,6 +61,7 @@ class Progress(Row, kw_only=True):
     open: dict[str, int] = {}
     days: dict[str, int] = {}
     gaps: list[str] = []
+    waived: list[Waived] = []
     late_orders: int = 0
     trouble: str | None = None
     trouble_since: datetime | None = None
@@ -77,6 +90,14 @@ class CloseDays(ShopCommand, frozen=True, kw_only=True):
     ended: datetime
     counted: dict[str, int]
     gaps: list[str]
+
+
+class WaiveGaps(ShopCommand, frozen=True, kw_only=True):
+    """Wait no longer for day numbers that were never given out. A number that is shown all the same is heard."""
+
+    gaps: list[str]
+    by: str
+    why: str
 
 
 class NoteTrouble(ShopCommand, frozen=True, kw_only=True):
@@ -198,7 +219,8 @@ def close_days(command: CloseDays, state: State, now: datetime) -> list[Output]:
     if command.number != progress.step_number + 1:
         return [problem(409, "another pull came first", step_number=progress.step_number)]
     still = [gap for gap in progress.gaps if gap not in command.gaps and _is_open(gap, command.counted)]
-    progress.gaps = [*still, *command.gaps][:GAPS_KEPT_LIMIT]
+    waived = {each.gap for each in progress.waived}  # perhaps while they were read
+    progress.gaps = [*still, *(gap for gap in command.gaps if gap not in waived)][:GAPS_KEPT_LIMIT]
     days = {**progress.days, **command.counted}
     kept = days_with_gaps(progress.gaps).union(sorted(days)[-DAYS_KEPT_LIMIT:])
     progress.days = {day: days[day] for day in sorted(days) if day in kept}
@@ -208,6 +230,21 @@ def close_days(command: CloseDays, state: State, now: datetime) -> list[Output]:
         _step(progress, Step(number=command.number, kind=DAYS, until=command.until, ended=command.ended), now)
     state.put(progress)
     return [Reply(body={"closed": not progress.gaps})]
+
+
+def waive_gaps(command: WaiveGaps, state: State, now: datetime) -> list[Output]:
+    """Take an operator's word for gaps that are waited for; the next reading of the day numbers moves the watermark."""
+    progress = state.get(Progress, command.shop_id)
+    if progress is None:
+        return [problem(404, "no such shop on a platform", field="shop_id")]
+    unknown = [gap for gap in command.gaps if gap not in progress.gaps]
+    if unknown:
+        return [problem(409, "nobody waits for these", field="gaps", unknown=unknown, gaps=progress.gaps)]
+    progress.gaps = [gap for gap in progress.gaps if gap not in command.gaps]
+    waived = [Waived(gap=gap, by=command.by, why=command.why, at=now) for gap in dict.fromkeys(command.gaps)]
+    progress.waived = [*progress.waived, *waived][-GAPS_KEPT_LIMIT:]
+    state.put(progress)
+    return [Reply(body={"shop_id": progress.shop_id, "waived": command.gaps, "gaps": progress.gaps})]
 
 
 def days_with_gaps(gaps: Iterable[str]) -> frozenset[str]:

@@ -32,6 +32,7 @@ from services.ingestion.domain import (
     TakeDocument,
     TakeHints,
     UseSignIn,
+    WaiveGaps,
 )
 from services.ingestion.domain.uploads import ShipBack
 
@@ -59,7 +60,7 @@ def _shop_of_state(command: UseSignIn, state: State) -> Needs:
     return {} if begun is None else {Connection: [(begun.shop_id,)]}
 
 
-def _progress(command: ClosePull | CloseDays | NoteTrouble) -> Needs:
+def _progress(command: ClosePull | CloseDays | WaiveGaps | NoteTrouble) -> Needs:
     return {Progress: [(command.shop_id,)]}
 
 
@@ -131,6 +132,7 @@ def connections() -> Handlers:
             RetryParked: On(domain.retry_parked, needs=_retried),
             ClosePull: On(domain.close_pull, needs=_progress),
             CloseDays: On(domain.close_days, needs=_progress),
+            WaiveGaps: On(domain.waive_gaps, needs=_progress),
             NoteTrouble: On(domain.note_trouble, needs=_progress),
         },
         delivered={FETCH + name: fetched for name in PLATFORMS},

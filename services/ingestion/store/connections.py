@@ -125,6 +125,7 @@ progress = Table(
     Column("trouble", Text),
     Column("trouble_since", _MOMENT),
     Column("told_at", _MOMENT),
+    Column("waived", JSONB, nullable=False),
     postgresql_with={"fillfactor": "50"},
 )
 push = Table(
@@ -268,5 +269,6 @@ async def parked_documents(
 
 
 def _progress(fields: dict[str, Any]) -> domain.Progress:
-    steps = [msgspec.convert(each, domain.Step) for each in fields.pop("steps")]
-    return domain.Progress(steps=steps, **fields)
+    steps = msgspec.convert(fields.pop("steps"), list[domain.Step])
+    waived = msgspec.convert(fields.pop("waived"), list[domain.Waived])
+    return domain.Progress(steps=steps, waived=waived, **fields)

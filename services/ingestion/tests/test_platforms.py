@@ -11,6 +11,7 @@ from libs.channels.channel import Cure, PlatformRefused
 from libs.channels.outward import pulling
 from libs.runtime.clock import utc_now
 from libs.testkit.waiting import until
+from services.ingestion.domain import CloseDays
 from services.ingestion.tests.fake_platform import FakePlatform
 from services.ingestion.tests.samples import PERSONAL, body
 from services.ingestion.tests.stack import postgres_stack
@@ -267,6 +268,32 @@ async def test_a_poison_document_waits_for_an_operator_alone(stack, platform):
     await published(stack, 2)
     none = await stack.client.post("/documents/parked/t1/order/3/retry", headers=headers)
     assert none.status_code == 404
+
+
+async def test_an_operator_vouches_for_a_day_number_that_was_never_given_out(stack, platform):
+    assert (await put(stack, access=ACCESS, paused=True)).status_code == 201
+    gaps = ["2026-11-11 #3", "2026-11-11 #5"]
+    now = utc_now()
+    read = CloseDays(shop_id="t1", number=1, until=now, ended=now, counted={"2026-11-11": 2}, gaps=gaps)
+    assert (await stack.parts.submit(read, "read")).status == 200
+    assert (await shop(stack))["completeness"]["gaps"] == gaps
+
+    async def waive(wanted, headers=stack.operator):
+        named = headers | {"Idempotency-Key": f"k{next(numbers)}"}
+        return await stack.client.post("/shops/t1/gaps/waive", json=wanted, headers=named)
+
+    why = "their support: never given out"
+    assert (await waive({"gaps": gaps[:1], "why": why}, {})).status_code == 401
+    for wanted, field in (({"gaps": ["#3"], "why": why}, "gaps.0"), ({"gaps": gaps, "why": ""}, "why"), ({}, "gaps")):
+        refused = await waive(wanted)
+        assert refused.status_code == 422
+        assert field in refused.json()["field"]
+    assert (await waive({"gaps": ["2026-11-11 #4"], "why": why})).json()["unknown"] == ["2026-11-11 #4"]
+    assert (await waive({"gaps": gaps[:1], "why": why})).json()["gaps"] == gaps[1:]
+    found = (await shop(stack))["completeness"]
+    assert found["gaps"] == gaps[1:]
+    [waived] = found["waived"]
+    assert (waived["gap"], waived["why"], bool(waived["by"])) == (gaps[0], why, True)
 
 
 async def test_signing_in_by_redirect_and_callback(stack, platform):

@@ -16,6 +16,7 @@ from services.ingestion.domain import (
     Progress,
     Standing,
     Step,
+    WaiveGaps,
     completed,
     health,
     waits_for,
@@ -132,6 +133,32 @@ def test_a_day_with_a_known_hole_does_not_close_by_stopping_at_it(gap, stops, fi
     assert bench.handle(CloseDays(**asked, counted=fills, gaps=[]), at(11))[-1].body == {"closed": True}
     found = bench.row(Progress, SHOP)
     assert (found.complete_until, found.gaps, found.trouble) == (at(10), [], None)
+
+
+def test_a_number_that_was_never_given_out_holds_nothing_once_an_operator_vouches_for_it():
+    bench = connected(evidence=[DAYS])
+    asked = {"shop_id": SHOP, "number": 1, "until": at(10), "ended": at(11)}
+    missing = ["2026-11-10", "2026-11-11 #3", "2026-11-11 #5"]
+    bench.handle(CloseDays(**asked, counted={"2026-11-11": 2}, gaps=missing), at(11))
+    vouch = {"shop_id": SHOP, "by": "li", "why": "the platform says so"}
+
+    answer = bench.handle(WaiveGaps(**vouch, gaps=["2026-11-11 #3", "2026-11-11 #4"]), at(12))[-1]
+    assert (answer.status, answer.body["field"], answer.body["unknown"]) == (409, "gaps", ["2026-11-11 #4"])
+    assert bench.row(Progress, SHOP).gaps == missing, "none of them, if one is wrong"
+
+    assert bench.handle(WaiveGaps(**vouch, gaps=missing[:2] * 2), at(12))[-1].body["gaps"] == missing[2:]
+    # A reading that began before that names them once more.
+    close = CloseDays(**asked, counted={"2026-11-11": 4}, gaps=missing)
+    assert bench.handle(close, at(13))[-1].body == {"closed": False}, "the third is still waited for"
+    assert bench.row(Progress, SHOP).gaps == missing[2:]
+    filled = CloseDays(**asked, counted={"2026-11-11": 6}, gaps=missing[:1])
+    assert bench.handle(filled, at(14))[-1].body == {"closed": True}
+    found = bench.row(Progress, SHOP)
+    assert (found.complete_until, found.gaps, found.trouble) == (at(10), [], None)
+    assert [(each.gap, each.by, each.why, each.at) for each in found.waived] == [
+        (gap, "li", "the platform says so", at(12)) for gap in missing[:2]
+    ]
+    assert bench.handle(WaiveGaps(shop_id="x", gaps=["2026-11-11"], by="li", why="?"), at(15))[-1].status == 404
 
 
 def test_how_far_a_day_with_a_gap_is_counted_is_kept_however_old_it_is():

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from libs.channels.capabilities import Capabilities
 from libs.channels.channel import Access, Channel, Page, Token
 from libs.channels.outward.lines import Line
+from libs.channels.outward.pulling import Reached
 
 NOW = datetime(2026, 11, 11, 4, 0, tzinfo=UTC)
 ABLE = {"channel": "fake", "pushes_orders": True, "pushes_cancellations": False, "supplies_buyer_token": False}
@@ -89,3 +90,39 @@ async def ended(task):
     """End a task that would run for ever."""
     task.cancel()
     await asyncio.wait([task])
+
+
+class Kept:
+    """Evidence in memory."""
+
+    def __init__(self):
+        self.covered, self.number, self.days, self.said = at(0), 0, {}, []
+        self.refuse = 0
+        self.since, self.gaps, self.closed = at(0), frozenset(), []
+        self.waived = frozenset()
+
+    async def reached(self, line):
+        return Reached(self.covered, self.number, self.days, self.since, self.gaps, self.waived)
+
+    async def page(self, line, about, step, page, asked_at):
+        self.said.append(("page", about.value, step, [each for each, _ in page.subjects]))
+
+    async def numbers(self, line, step, ids, asked_at):
+        self.said.append(("numbers", step, list(ids)))
+
+    async def close_pull(self, line, step, window, ended, listed, counted):
+        self.said.append(("close", step, listed, counted))
+        if self.refuse:
+            self.refuse -= 1
+            return False
+        self.covered, self.number = window.until, step
+        return True
+
+    async def close_days(self, line, step, until, ended, counted, gaps):
+        self.said.append(("days", step, dict(counted), list(gaps)))
+        self.closed.append((until, sorted(counted), list(gaps)))
+        self.gaps |= {gap.partition(" #")[0] for gap in gaps}
+        return not gaps
+
+    async def trouble(self, line, why):
+        self.said.append(("trouble", why))
