@@ -12,8 +12,9 @@ from deploy.local.layout import HOST, ROOT, SERVICES, Layout, Ports
 
 SERVICE_GRACE_S, KAFKA_GRACE_S, POSTGRES_GRACE_S = 15.0, 25.0, 30.0
 STOP_SERVICES, STOP_KAFKA, STOP_POSTGRES = 0, 1, 2
-# First who answers a platform within its limit, then on whom an order waits, then who only reads along.
-NICENESS = {"inventory": 6, "routing": 6, "risk": 6, "fulfillment": 6, "notification": 12, "tower": 12}
+# First who answers a platform within its limit, then on whom an order waits (its way to the next of them before all),
+# then who only reads along.
+NICENESS = {"kafka": 4, "inventory": 6, "routing": 6, "risk": 6, "fulfillment": 6, "notification": 12, "tower": 12}
 
 
 @dataclass(frozen=True)
@@ -186,4 +187,5 @@ def _kafka(layout: Layout, ports: Ports) -> Child:
         port=ports.kafka,
         stop_stage=STOP_KAFKA,
         stop_grace_s=KAFKA_GRACE_S,
+        niceness=NICENESS["kafka"],
     )

@@ -8,6 +8,9 @@ from pathlib import Path
 import psutil
 
 _CLIENT_PORT = re.compile(rb"\((\d+)\)")
+_VACUUM = b"postgres: autovacuum worker"
+# After a rush it takes a fourth of a core for a minute. Nobody waits for it, and it catches up when all is quiet.
+VACUUM_NICENESS = 12
 
 
 def give_way(pid: int, niceness: int) -> bool:
@@ -33,6 +36,7 @@ class Sessions:
     """The sessions that programs have in Postgres: half of what a decision costs is worked off there.
 
     Postgres names the client's port in a session's title. Who has which port is looked up when sessions are new.
+    Its own vacuum gives way as well.
     """
 
     def __init__(self) -> None:
@@ -42,14 +46,14 @@ class Sessions:
         """Let new sessions give way as their programs (by process id) do; False when some are to be set later."""
         children = _children(postgres)
         self._settled &= children
-        new = {pid: client for pid in children - self._settled if (client := _client_port(pid))}
-        if not new:
-            return True
-        by_port = {mine: niceness[pid] for pid in niceness for mine in _ports_to(port, pid)}
-        for pid, client in new.items():
-            if not by_port.get(client) or give_way(pid, by_port[client]):
-                self._settled.add(pid)
-        return self._settled >= new.keys()
+        titles = {pid: _title(pid) for pid in children - self._settled}
+        wanted = {pid: VACUUM_NICENESS for pid, title in titles.items() if title.startswith(_VACUUM)}
+        clients = {pid: int(found[1]) for pid, title in titles.items() if (found := _CLIENT_PORT.search(title))}
+        if clients:
+            by_port = {mine: niceness[pid] for pid in niceness for mine in _ports_to(port, pid)}
+            wanted |= {pid: by_port.get(client, 0) for pid, client in clients.items()}
+        self._settled |= {pid for pid, nice in wanted.items() if not nice or give_way(pid, nice)}
+        return self._settled >= wanted.keys()
 
 
 def _children(pid: int) -> set[int]:
@@ -59,13 +63,12 @@ def _children(pid: int) -> set[int]:
         return set()
 
 
-def _client_port(session: int) -> int:
-    """Return the port a session's client has; 0 for a process that serves none (yet)."""
+def _title(pid: int) -> bytes:
+    """Return what a process of Postgres says it is; nothing of one that has ended."""
     try:
-        found = _CLIENT_PORT.search(Path(f"/proc/{session}/cmdline").read_bytes())
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
-        return 0
-    return int(found[1]) if found else 0
+        return b""
 
 
 def _ports_to(port: int, pid: int) -> list[int]:

@@ -1,9 +1,11 @@
 """Whoever is to give way does, with its sessions in a real Postgres; nobody else does."""
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import asyncpg
@@ -29,12 +31,20 @@ def asked(niceness: int, pid: int) -> tuple[int, str]:
     return niceness, str(niceness) if set_to(pid)[1] else ""
 
 
+@contextmanager
+def sleeping(title: str) -> Iterator[int]:
+    program = subprocess.Popen([title, "60"], executable=shutil.which("sleep"), start_new_session=True)
+    try:
+        yield program.pid
+    finally:
+        program.kill()
+        program.wait(10.0)
+
+
 @pytest.fixture
 def sleeper() -> Iterator[int]:
-    program = subprocess.Popen([sys.executable, "-S", "-c", "import time; time.sleep(60)"], start_new_session=True)
-    yield program.pid
-    program.kill()
-    program.wait(10.0)
+    with sleeping("sleep") as pid:
+        yield pid
 
 
 def test_a_program_gives_way(sleeper: int) -> None:
@@ -61,6 +71,20 @@ def test_what_may_not_be_set_yet_is_set_later(sleeper: int, monkeypatch: pytest.
         assert not give_way(sleeper, NICENESS)
     until_now(lambda: give_way(sleeper, NICENESS), WAIT_LIMIT_S)
     assert set_to(sleeper) == asked(NICENESS, sleeper)
+
+
+def test_vacuum_gives_way_to_everybody(sleeper: int) -> None:
+    sessions, before = Sessions(), set_to(sleeper)
+    with sleeping("postgres: autovacuum worker ordo") as worker:
+        until_now(lambda: sessions.give_way(os.getpid(), 1, {}) and set_to(worker)[0] > 0, WAIT_LIMIT_S)
+        assert set_to(worker) == asked(precedence.VACUUM_NICENESS, worker)
+    assert set_to(sleeper) == before
+
+
+@pytest.mark.postgres
+def test_that_is_how_postgres_titles_it(postgres_server: PostgresServer) -> None:
+    launcher = postgres_server.query("SELECT pid FROM pg_stat_activity WHERE backend_type = 'autovacuum launcher'")
+    assert precedence._title(int(launcher)).startswith(precedence._VACUUM.removesuffix(b"worker"))
 
 
 @pytest.mark.postgres
