@@ -53,6 +53,7 @@ MATRIX: dict[str, dict[str, Any]] = {
         "GET /push/{channel}/{shop_id}": SIGNED,
         "POST /push/{channel}/{shop_id}": SIGNED,
         "GET /oauth/{channel}/callback": SIGNED,
+        "POST /shops/{shop_id}/gaps/waive": {OP},
         "GET /shops/{shop_id}/authorize": {OP},
         "GET /documents/parked": {OP},
         "POST /documents/parked/{shop_id}/{about}/{subject_id}/retry": {OP},
