@@ -64,6 +64,8 @@ def _erase(asked: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
         parser.error(f"--month {asked.month}: is not over, and what still comes in has to be sealed under its key")
     try:
         destroyed = asyncio.run(_destroyed(Vault(dsn, master_key), asked.shop, asked.month))
+    except ValueError as error:
+        parser.error(str(error))
     except VaultAway as error:
         print(f"the key table does not answer: {error}", file=sys.stderr)
         return 2

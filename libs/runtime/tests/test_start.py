@@ -226,6 +226,7 @@ def erase(env: pytest.MonkeyPatch, shop: str, month: str, **given: str) -> int:
         (f"{datetime.now(UTC):%Y-%m}", {}, "is not over"),
         ("9999-01", {}, "is not over"),
         ("2025-01", {"ORDO_MASTER_KEY": ""}, "ORDO_MASTER_KEY must be set"),
+        ("2025-01", {"ORDO_MASTER_KEY": "c2hvcnQ="}, "ORDO_MASTER_KEY must be 32 bytes"),
         ("2025-01", {"ORDO_POSTGRES": ""}, "ORDO_POSTGRES and"),
     ],
 )

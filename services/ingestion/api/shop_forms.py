@@ -80,7 +80,7 @@ class TokenShown(BaseModel):
 
 
 class GapsWaived(BaseModel):
-    """Day numbers that the platform never gave to an order, as `gaps` of the shop's completeness names them."""
+    """Day numbers that no order ever had, or days that cannot be read, as the `gaps` of a shop names them."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
     gaps: list[Gap] = Field(min_length=1, max_length=GAPS_LIMIT, examples=[["2026-11-11 #3"]])
