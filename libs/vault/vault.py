@@ -40,7 +40,7 @@ class Forgotten(Exception):
 
 
 class VaultAway(Exception):
-    """The key table did not answer: try again."""
+    """The key table did not answer, or not to us: try again, or see to what is named."""
 
 
 def _bound_to(mark: str, key_id: str) -> bytes:
@@ -152,7 +152,7 @@ class Vault:
                     self._dsn, min_size=0, max_size=1, timeout=CALL_TIMEOUT_S, command_timeout=CALL_TIMEOUT_S
                 )
             return await self._pool.fetchval(sql, *arguments)
-        except AWAY as error:
+        except (asyncpg.PostgresError, *AWAY) as error:  # a wrong password or a missing table as well
             raise VaultAway(type(error).__name__) from error
 
     async def close(self) -> None:

@@ -14,13 +14,12 @@ from typing import Any
 import asyncpg
 import uvloop
 
-from contracts.topics import Topic
+from contracts.topics import ORDERS, Topic
 from libs.stream.kafka import KafkaLog
 from libs.stream.kafka_admin import create_topics
 from libs.stream.log import Outgoing
 from libs.testkit.client import read_env
 
-PARTITIONS = 4
 BATCH_INPUTS = 4_000
 FETCH_TIMEOUT_MS = 500
 REST_S = 0.1  # full batches are cheap ones, and nobody waits for these
@@ -92,11 +91,10 @@ def topic_name(topic: str, number: int) -> str:
     return f"floor{number}.{topic}"
 
 
-async def prepare(env: dict[str, str], found: dict[str, Shape], number: int) -> None:
-    """Create the floor's tables and topics; those tables of an earlier run go."""
+async def prepare(env: dict[str, str], found: dict[str, Shape], number: int) -> int:
+    """Create the floor's tables and topics, of as many partitions as the real ones have; returns how many."""
     connection = await asyncpg.connect(env["ORDO_POSTGRES"], command_timeout=60)
     try:
-        await connection.execute("DROP SCHEMA IF EXISTS floor CASCADE")
         await connection.execute("CREATE SCHEMA floor")
         for stage in STAGES:
             await connection.execute(
@@ -111,7 +109,22 @@ async def prepare(env: dict[str, str], found: dict[str, Shape], number: int) -> 
         await connection.close()
     names = sorted({topic for shape in found.values() for topic in shape.records})
     topics = [Topic(topic_name(name, number), "floor", (), ()) for name in names]
-    await create_topics(env["ORDO_KAFKA"], topics, PARTITIONS, 1)
+    log = KafkaLog(env["ORDO_KAFKA"], "floor")
+    try:
+        partitions = await log.partitions(ORDERS.name)
+    finally:
+        await log.close()
+    await create_topics(env["ORDO_KAFKA"], topics, partitions, 1)
+    return partitions
+
+
+async def remove(env: dict[str, str]) -> None:
+    """Drop the floor's tables: nobody else shall pay for their vacuum."""
+    connection = await asyncpg.connect(env["ORDO_POSTGRES"], command_timeout=60)
+    try:
+        await connection.execute("DROP SCHEMA floor CASCADE")
+    finally:
+        await connection.close()
 
 
 class Stage:
@@ -119,6 +132,7 @@ class Stage:
 
     def __init__(self, name: str, shape: Shape, spec: dict[str, Any], connection: Any, log: KafkaLog) -> None:
         self._name, self._shape, self._orders, self._number = name, shape, spec["orders"], spec["number"]
+        self._partitions = spec["partitions"]
         self._connection, self._log = connection, log
         self._drivers = {topic_name(topic, self._number) for topic in STAGES[name]["drivers"]}
         self._value = b"x" * shape.row_bytes
@@ -132,12 +146,12 @@ class Stage:
         """Play the first stage: orders from nowhere."""
         for first in range(0, self._orders, batch):
             count = min(batch, self._orders - first)
-            await self._write([(n % PARTITIONS, b"floor-%d" % n) for n in range(first, first + count)], 1.0, {})
+            await self._write([(n % self._partitions, b"floor-%d" % n) for n in range(first, first + count)], 1.0, {})
 
     async def follow(self, shares: dict[str, float]) -> None:
         """Read until every order has passed; `shares` tells what part of an order one record of a topic stands for."""
         reads = [topic_name(topic, self._number) for topic in STAGES[self._name]["reads"]]
-        places = [(topic, part) for topic in reads for part in range(PARTITIONS)]
+        places = [(topic, part) for topic in reads for part in range(self._partitions)]
         await self._log.read_from(dict.fromkeys(places, 0))
         offsets: dict[str, int] = {}
         heard = time.monotonic()
@@ -219,10 +233,9 @@ async def run(name: str, env: dict[str, str], spec: dict[str, Any]) -> dict[str,
     return {"began": began, "ended": ended, "cpu_ms": cpu_ms}
 
 
-def as_spec(found: dict[str, Shape], orders: int, batch: int, number: int) -> str:
-    """Return what the stages' processes are told."""
-    shapes = {name: asdict(shape) for name, shape in found.items()}
-    return json.dumps({"shapes": shapes, "orders": orders, "batch": batch, "number": number})
+def as_spec(found: dict[str, Shape], **told: int) -> str:
+    """Return what the stages' processes are told: `orders`, orders a `batch`, `partitions`, the run's `number`."""
+    return json.dumps({"shapes": {name: asdict(shape) for name, shape in found.items()}, **told})
 
 
 def main() -> None:

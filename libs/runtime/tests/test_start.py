@@ -4,6 +4,7 @@ import asyncio
 import base64
 import json
 import os
+import re
 import runpy
 import subprocess
 import sys
@@ -242,6 +243,17 @@ def test_what_cannot_be_erased_is_refused_before_anything_is_asked(
 def test_a_key_table_that_is_away_erases_nothing(env: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     assert erase(env, "demo", "2025-01", ORDO_POSTGRES="postgresql://nobody@127.0.0.1:1/none") == 2
     assert "does not answer" in capsys.readouterr().err
+
+
+@pytest.mark.postgres
+def test_a_database_without_a_key_table_is_named_and_is_no_erased_month(
+    env: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], database: str
+) -> None:
+    assert erase(env, "demo", "2025-01", ORDO_POSTGRES=database) == 2
+    assert "UndefinedTableError" in capsys.readouterr().err
+    stranger = re.sub(r"://[^@]*@", "://stranger:wrong@", database)
+    assert erase(env, "demo", "2025-01", ORDO_POSTGRES=stranger) == 2
+    assert "InvalidPasswordError" in capsys.readouterr().err
 
 
 @pytest.mark.postgres

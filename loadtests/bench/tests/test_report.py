@@ -48,5 +48,6 @@ def test_they_are_signed_as_a_shop_would() -> None:
 
 def test_the_bare_chain_is_told_every_stage() -> None:
     shape = Shape(1.5, 100, 0.5, {"orders": (1.0, 500)})
-    spec = json.loads(as_spec(dict.fromkeys(STAGES, shape), 10, 5, 0))
+    spec = json.loads(as_spec(dict.fromkeys(STAGES, shape), orders=10, batch=5, partitions=1, number=0))
+    assert (spec["orders"], spec["batch"], spec["partitions"], spec["number"]) == (10, 5, 1, 0)
     assert msgspec.convert(spec["shapes"]["risk"]["records"], dict[str, tuple[float, int]]) == {"orders": (1.0, 500)}
