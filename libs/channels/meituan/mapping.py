@@ -37,6 +37,8 @@ PICKED_UP = 1
 REFUND_WANTED = ("0", "2", "4", "5", "6")  # pending, or agreed by whomever
 REFUND_REFUSED_STATUSES = ("11", "18", "22", "28", "30")  # shops with returns: refused, appeal refused, withdrawn
 WITH_RETURN = "2"
+PART_REFUND = "2"
+PART_REFUND_GOODS = "wmAppRetailForOrderPartRefundList"
 NAMELESS = "美团客人"  # Meituan's own words for a buyer who gave no name
 LINES_LIMIT = 2000
 NOTE_LIMIT_CHARACTERS = 2000
@@ -125,11 +127,10 @@ def _line(place: int, line: Any) -> dict[str, Any]:
     if not isinstance(line, dict):
         raise OrderRefused(f"detail[{place}]", "is not an object")
     path = f"detail[{place}]"
-    sku = _text(line.get("sku_id")) or _text(line.get("app_spu_code") or line.get("app_food_code"))
     quantity = line.get("quantity", line.get("quanity"))  # one public client spells it as its answer does
     return {
         "line_id": str(place + 1),
-        "sku": sku,
+        "sku": _sku(line),
         "quantity": _whole(f"{path}.quantity", quantity),
         "unit_price": fen_of_yuan(f"{path}.price", line.get("price")),
         "discounts": [],
@@ -208,9 +209,26 @@ def _refund(fields: dict[str, Any]) -> list[Heard]:
         "amount": _money("money", fields),
         "after_shipping": _text(fields.get("service_type")) == WITH_RETURN,
         "reason": _text(fields.get("apply_reason") or fields.get("reason"))[:200],
+        "line_ids": _part(fields),
         "requested_at": _moment("ctime", fields.get("ctime")),
     }
     return [_checked(wanted, Refund)]
+
+
+def _part(fields: dict[str, Any]) -> list[str]:
+    """Return which goods a refund of a part is about, by SKU as Meituan names them: its lines have no ids.
+
+    No order has lines of such ids, so the rest goes on. Never empty: that would be the whole.
+    """
+    if _text(fields.get("refund_type")) != PART_REFUND:
+        return []
+    goods = fields.get(PART_REFUND_GOODS)
+    named = [_sku(each) for each in goods if isinstance(each, dict)] if isinstance(goods, list) else []
+    return sorted({f"sku:{name}" for name in named if name}) or ["sku:?"]
+
+
+def _sku(goods: dict[str, Any]) -> str:
+    return _text(goods.get("sku_id")) or _text(goods.get("app_spu_code") or goods.get("app_food_code"))
 
 
 def shipment_params(parcel: Parcel) -> dict[str, str]:

@@ -9,6 +9,7 @@ CAPABILITIES = Capabilities(
     supplies_buyer_token=True,
     pulls_orders=True,
     pulls_refunds=True,
+    refunds_lines=True,
     pull_window_limit_s=7 * 24 * 3600,
     page_limit_orders=100,
     takes_shipment_upload=True,

@@ -9,7 +9,7 @@ import msgspec
 from libs.channels.channel import About, Document, Heard, Parcel, StockOrder
 from libs.channels.closing import closed
 from libs.channels.money import fen
-from libs.channels.own.inbound import Cancellation, Left, Refund, RefundWithdrawn, convert
+from libs.channels.own.inbound import AskedBack, Cancellation, Left, Refund, RefundWithdrawn, convert
 from libs.channels.refusals import OrderRefused
 from libs.channels.wire import decode
 
@@ -91,13 +91,14 @@ def _order(order: Mapping[str, Any]) -> list[Heard]:
         raise OrderRefused("status", "is not known")
     left = _left(status, detail)
     if status in PAID or left:
-        return [convert(_order_fields(order, detail, paid_at), left)]
+        found = convert(_order_fields(order, detail, paid_at, left), left)
+        return [AskedBack(order=found) if _is_all_asked_back(detail, left) else found]
     said = {
         "type": "order.cancelled",
         "platform_order_id": _text(order.get("order_id")),
         "cancelled_at": _moment("update_time", order.get("update_time")),
     }
-    return closed(_checked(said, Cancellation), lambda: convert(_order_fields(order, detail, paid_at)))
+    return closed(_checked(said, Cancellation), lambda: convert(_order_fields(order, detail, paid_at, left)))
 
 
 def _left(status: Any, detail: Mapping[str, Any]) -> Left:
@@ -108,13 +109,19 @@ def _left(status: Any, detail: Mapping[str, Any]) -> Left:
     return "whole" if is_out or status in PAID else ""
 
 
-def _order_fields(order: Mapping[str, Any], detail: Mapping[str, Any], paid_at: datetime | None) -> dict[str, Any]:
+def _order_fields(
+    order: Mapping[str, Any], detail: Mapping[str, Any], paid_at: datetime | None, left: Left
+) -> dict[str, Any]:
     products = _list("product_infos", detail.get("product_infos"))
     prices = _inner("price_info", detail)
     freight = _fen("change_freight" if prices.get("is_change_freight") else "freight", prices)
     total = _fen("order_price", prices)
-    lines = _lines(products)
-    _reduce(lines, sum(_costs(line) for line in lines) + freight - total)
+    goods = _lines(products)
+    _reduce(goods, sum(_costs(line) for line in goods) + freight - total)
+    # What is asked back leaves the order, and its share the total; when that is all, the order is asked back as it is.
+    gone = _asked_back(detail, left)
+    lines = [rest for line, units in zip(goods, gone, strict=True) if (rest := _without(line, units))] or goods
+    total -= sum(_costs(line) for line in goods) - sum(_costs(line) for line in lines)
     presale = [each for each in products if _inner("sku_deliver_info", each).get("stock_type") == PRESALE_STOCK]
     moments = [
         _moment("predict_delivery_time", _inner("sku_deliver_info", e).get("predict_delivery_time")) for e in presale
@@ -146,17 +153,15 @@ def _lines(products: list[Any]) -> list[dict[str, Any]]:
     lines: list[dict[str, Any]] = []
     seen: dict[str, int] = {}
     for product in products:
-        listing = f"{_text(product.get('product_id'))}.{_text(product.get('sku_id'))}"
+        listing = _listing(product)
         seen[listing] = seen.get(listing, 0) + 1
         line = {
             "line_id": listing if seen[listing] == 1 else f"{listing}.{seen[listing]}",
             "sku": _text(product.get("sku_code")) or _text(product.get("sku_id")),
-            "quantity": product.get("sku_cnt"),
+            "quantity": _units("sku_cnt", product),
             "unit_price": _fen("sale_price", product),
             "discounts": [],
         }
-        if isinstance(line["quantity"], bool) or not isinstance(line["quantity"], int):
-            raise OrderRefused("product_infos.sku_cnt", "is not a whole number")
         _discount(line, "merchant", _fen("merchant_discounted_price", product))
         _discount(line, "influencer", _fen("finder_discounted_price", product))
         if product.get("real_price") is not None:
@@ -166,6 +171,39 @@ def _lines(products: list[Any]) -> list[dict[str, Any]]:
             _discount(line, "platform" if told else "merchant", _costs(line) - _fen("real_price", product))
         lines.append(line)
     return lines
+
+
+def _asked_back(detail: Mapping[str, Any], left: Left) -> list[int | None]:
+    """Return of each product how many units an after-sale before shipping is about, None where anything went out.
+
+    WeChat counts a product's after-sales whether they are of what has left or of what has not.
+    """
+    parcels = _list("delivery_product_info", _inner("delivery_info", detail).get("delivery_product_info") or [])
+    sent = {_listing(each) for parcel in parcels for each in _list("product_infos", parcel.get("product_infos") or [])}
+    found: list[int | None] = []
+    for product in _list("product_infos", detail.get("product_infos")):
+        asked = sum(_units(name, product) for name in ("on_aftersale_sku_cnt", "finish_aftersale_sku_cnt"))
+        has_left = left == "whole" or _listing(product) in sent
+        found.append(None if has_left else min(asked, _units("sku_cnt", product)))
+    return found
+
+
+def _is_all_asked_back(detail: Mapping[str, Any], left: Left) -> bool:
+    """Tell whether nothing is left to ship: of each product that has not gone out every unit is asked back."""
+    products = _list("product_infos", detail.get("product_infos"))
+    waiting = [pair for pair in zip(_asked_back(detail, left), products, strict=True) if pair[0] is not None]
+    return bool(waiting) and all(units == _units("sku_cnt", product) for units, product in waiting)
+
+
+def _without(line: dict[str, Any], units: int | None) -> dict[str, Any] | None:
+    """Return what of a line is not asked back, with its share of the discounts."""
+    if not units:
+        return line
+    left = line["quantity"] - units
+    if not left:
+        return None
+    shares = [each | {"amount": each["amount"] * left // line["quantity"]} for each in line["discounts"]]
+    return line | {"quantity": left, "discounts": [each for each in shares if each["amount"]]}
 
 
 def _reduce(lines: list[dict[str, Any]], amount: int) -> None:
@@ -219,6 +257,7 @@ def _refund(fields: Mapping[str, Any]) -> list[Heard]:
         "amount": _fen("amount", refund),
         "after_shipping": fields.get("type") == WITH_RETURN,
         "reason": _text(fields.get("reason_text") or fields.get("reason"))[:200],
+        "line_ids": [_listing(about)] if (about := _inner("product_info", fields)) else [],
         "requested_at": _moment("create_time", fields.get("create_time")),
     }
     return [_checked(wanted, Refund)]
@@ -284,6 +323,17 @@ def _inner(name: str, fields: Mapping[str, Any]) -> Mapping[str, Any]:
 def _list(name: str, value: Any) -> list[Any]:
     if not isinstance(value, list) or len(value) > LINES_LIMIT or not all(isinstance(each, dict) for each in value):
         raise OrderRefused(name, f"is not a list of at most {LINES_LIMIT} objects")
+    return value
+
+
+def _listing(product: Mapping[str, Any]) -> str:
+    return f"{_text(product.get('product_id'))}.{_text(product.get('sku_id'))}"
+
+
+def _units(name: str, product: Mapping[str, Any]) -> int:
+    value = product.get(name) or 0
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise OrderRefused(f"product_infos.{name}", "is not a whole number")
     return value
 
 

@@ -188,6 +188,14 @@ def test_a_refund_with_return_is_after_shipping():
     assert say({**REFUND, "service_type": "2"}, About.REFUND)[0].after_shipping
 
 
+def test_a_refund_of_a_part_names_its_goods_and_never_the_whole():
+    goods = [{"sku_id": "A1-1", "count": 1}, {"app_food_code": "B7", "count": 2}, {"sku_id": "A1-1", "count": 1}, None]
+    listed = {**REFUND, "wmAppRetailForOrderPartRefundList": goods}
+    assert say(listed, About.REFUND)[0].line_ids == ["sku:A1-1", "sku:B7"]
+    assert say(REFUND, About.REFUND)[0].line_ids == ["sku:?"], "a part of which nobody says what it is"
+    assert say({**listed, "refund_type": 1}, About.REFUND)[0].line_ids == []
+
+
 def test_a_refund_without_id_is_refused():
     with pytest.raises(OrderRefused) as caught:
         say({**REFUND, "refund_id": None}, About.REFUND)

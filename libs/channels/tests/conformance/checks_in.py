@@ -179,14 +179,14 @@ async def a_refund_of_one_line_names_it_and_the_line_leaves(stand: Stand) -> Non
     order_id = (await stand.order())["order_id"]
     whole = await stand.heard_order(order_id)
     gone, *rest = whole.lines
-    asked = await stand.act(order_id, "refund", amount_fen=1234, line_id=gone.line_id)
+    asked = await stand.refund_line(order_id, 0, amount_fen=1234)
     subject, refund = await _refund(stand, order_id)
     assert refund.line_ids == [gone.line_id]
     assert [line.line_id for line in (await stand.heard_order(order_id)).lines] == [line.line_id for line in rest]
     await stand.settle(asked["refund_id"], "closed")
     assert await stand.heard(subject, About.REFUND) == [_withdrawn(refund)]
     assert await stand.heard_order(order_id) == whole
-    asked = await stand.act(order_id, "refund", amount_fen=1234, line_id=gone.line_id)
+    asked = await stand.refund_line(order_id, 0, amount_fen=1234)
     await stand.settle(asked["refund_id"], "succeeded")
     assert [line.line_id for line in (await stand.heard_order(order_id)).lines] == [line.line_id for line in rest]
 
@@ -196,10 +196,10 @@ async def an_order_whose_lines_are_asked_back_one_by_one_is_asked_back(stand: St
     """With the last line the document says so, and not before; its content brings nobody's line back."""
     order_id = (await stand.order())["order_id"]
     lines = [line.line_id for line in (await stand.heard_order(order_id)).lines]
-    for line_id in lines:
+    for place in range(len(lines)):
         (found,) = await stand.heard(order_id)
         assert not isinstance(found, AskedBack)
-        asked = await stand.act(order_id, "refund", amount_fen=100, line_id=line_id)
+        asked = await stand.refund_line(order_id, place, amount_fen=100)
     (found,) = await stand.heard(order_id)
     assert isinstance(found, AskedBack)
     assert found.order.platform_order_id == order_id

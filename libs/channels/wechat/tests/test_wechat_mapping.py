@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from libs.channels.channel import About, Document, Parcel, StockOrder
-from libs.channels.own.inbound import Cancellation, LeftOrder, Order, Refund, RefundWithdrawn
+from libs.channels.own.inbound import AskedBack, Cancellation, LeftOrder, Order, Refund, RefundWithdrawn
 from libs.channels.refusals import OrderRefused
 from libs.channels.wechat.mapping import carrier_code, delivery, heard, shipping_entry, stock_body
 
@@ -237,3 +237,51 @@ def test_stock_in_differences_or_set(quantity, delta, expected):
 
 def test_a_difference_of_nothing_is_not_told():
     assert stock_body(StockOrder("1", "2", 0, "c", delta=True)) is None
+
+
+FIRST, SECOND = "order_detail__product_infos__0__", "order_detail__product_infos__1__"
+SENT = [{"waybill_id": "SF1", "product_infos": [{"product_id": "5", "sku_id": "6", "product_cnt": 1}]}]
+
+
+def test_a_refund_names_the_one_product_that_it_is_about():
+    about = {"product_id": 10000200857718, "sku_id": "3095702974", "count": 2}
+    assert say(AFTERSALE, About.REFUND)[0].line_ids == []
+    assert say({**AFTERSALE, "product_info": about}, About.REFUND)[0].line_ids == ["10000200857718.3095702974"]
+
+
+@pytest.mark.parametrize("count", ["on_aftersale_sku_cnt", "finish_aftersale_sku_cnt"])
+def test_what_is_asked_back_before_it_left_leaves_the_order_and_its_total(count):
+    (whole,) = say(ORDER)
+    (order,) = say(changed(**{SECOND + count: 1}))
+    assert isinstance(order, Order)
+    assert order.lines == whole.lines[:1]
+    assert order.total == whole.total - 1000
+    (order,) = say(changed(**{FIRST + count: 1}))
+    first = order.lines[0]
+    assert (first.line_id, first.quantity) == (whole.lines[0].line_id, 1)
+    discounts = sum(each.amount for each in first.discounts)
+    assert order.total == first.unit_price - discounts + 1000 + order.shipping_fee
+
+
+def test_an_order_of_which_everything_is_asked_back_says_so_as_it_is():
+    (whole,) = say(ORDER)
+    (found,) = say(changed(**{FIRST + "on_aftersale_sku_cnt": 2, SECOND + "finish_aftersale_sku_cnt": 1}))
+    assert isinstance(found, AskedBack)
+    assert found.order == whole
+
+
+def test_what_is_asked_back_after_it_left_stays_in_the_order():
+    going = {"status": 21, "order_detail__delivery_info__delivery_product_info": SENT}
+    (order,) = say(changed(**going, **{SECOND + "on_aftersale_sku_cnt": 1}))
+    assert isinstance(order, LeftOrder)
+    assert len(order.lines) == 2
+    (found,) = say(changed(**going, **{FIRST + "on_aftersale_sku_cnt": 2}))
+    assert isinstance(found, AskedBack), "all that had not left"
+    assert isinstance(say(changed(status=30, **{FIRST + "on_aftersale_sku_cnt": 2}))[0], LeftOrder)
+
+
+@pytest.mark.parametrize("count", ["two", -1, True])
+def test_a_count_that_is_none_is_refused_by_name(count):
+    with pytest.raises(OrderRefused) as caught:
+        say(changed(**{SECOND + "on_aftersale_sku_cnt": count}))
+    assert caught.value.field == "product_infos.on_aftersale_sku_cnt"
