@@ -167,7 +167,7 @@ def count_sales(
         if isinstance(output, OrderPlaced) and output.channel in takes:
             _sold(output, state, now, patience)
         elif _ends(output) and output.key.partition(".")[0] in takes:
-            _cancelled(output.key, state, now)
+            _cancelled(output, state, now)
 
 
 def _ends(output: Output) -> TypeGuard[OrderCancelRequested | RefundRequested]:
@@ -191,16 +191,21 @@ def _sold(order: OrderPlaced, state: State, now: datetime, patience: Patience) -
         state.put(SoldOrder(order_id=order.order_id, shop_id=order.shop_id, units=counted))
 
 
-def _cancelled(order_id: str, state: State, now: datetime) -> None:
-    """A platform that takes an order back may offer its goods again, without telling and before the ATP rises."""
-    sold = state.get(SoldOrder, order_id)
+def _cancelled(ending: OrderCancelRequested | RefundRequested, state: State, now: datetime) -> None:
+    """A platform that takes an order back may offer its goods again, without telling and before the ATP rises.
+
+    A refund of some lines counts as if all came back, and may not be the last: too much is read away again, what was
+    left out would be sold twice.
+    """
+    sold = state.get(SoldOrder, ending.order_id)
     if sold is None:
         return
     for sku in sorted(sold.units):
         row = state.get(Exposure, sku)
         if row is not None and exposure.restore(row, sold.shop_id, sold.units[sku], ms(now)):
             state.put(row)
-    state.delete(sold)
+    if isinstance(ending, OrderCancelRequested) or not ending.line_ids:
+        state.delete(sold)
 
 
 def told(

@@ -4,8 +4,11 @@ import itertools
 from datetime import UTC, datetime
 
 import pytest
+from msgspec.structs import replace
 
+from contracts.orders import OrderLine
 from libs.decide import Reply, Send
+from services.ingestion.domain import exposure
 from services.ingestion.domain.connections import Connection
 from services.ingestion.domain.ledger import Exposure, SoldOrder
 from services.ingestion.domain.listings import FIGURES, EndListing, PutBudget, PutListing, StartPush
@@ -211,3 +214,28 @@ def test_times_are_whole_milliseconds():
     from services.ingestion.domain.listings import ms
 
     assert ms(datetime(1970, 1, 1, 0, 0, 1, 500, tzinfo=UTC)) == 1_000
+
+
+@pytest.mark.parametrize("ends", ["cancelled", "the other line as well", "the whole"])
+def test_what_is_left_after_a_refund_of_a_line_may_be_offered_again_too(bench, ends):
+    known(bench, units=10)
+    order = order_of(quantity=3)
+    lines = [*order.order.lines, OrderLine(line_id="2", sku="B", quantity=1, unit_price=1)]
+    bench.handle(replace(order, order=replace(order.order, lines=lines)), later(20))
+    bench.handle(level(7), later(21))
+    bench.tick(later(60))
+    order_id = "douyin.s1.88"
+    bench.handle(RequestRefund(order_id=order_id, refund_id="f", amount=1, line_ids=["2"]), later(61))
+    for second in range(62, 140, 6):
+        for read in sends(bench.tick(later(second))):
+            bench.handle(ended(read, detail="read 7" if read.body["kind"] == "read" else ""), later(second))
+    assert bench.row(Exposure, "A").listings[0].restored == 0, "it was looked at, and is not offered again"
+    if ends == "cancelled":
+        gone = CancelOrder(order_id=order_id, request_id="c", raw_sealed="raw")
+    else:
+        parts = ["1"] if ends == "the other line as well" else []
+        gone = RequestRefund(order_id=order_id, refund_id="g", amount=1, line_ids=parts)
+    bench.handle(gone, later(150))
+    row = bench.row(Exposure, "A")
+    assert row.listings[0].restored == 3
+    assert exposure.most(row.listings[0]) >= 10, "the platform offers three more by itself"
