@@ -6,11 +6,12 @@ from typing import Any
 import msgspec
 import zen
 
-from libs.rules.tokens import calls, looped_range, paths
+from libs.rules.tokens import calls, depth, looped_range, paths
 
 CONTENT_LIMIT_BYTES = 256 * 1024
 GRAPH_LIMIT_NODES = 200
 TABLE_LIMIT_RULES = 1_000
+DEPTH_LIMIT_BRACKETS = 64
 ALLOWED_NODES = ("inputNode", "outputNode", "decisionTableNode", "expressionNode", "switchNode")
 # Every date function reads the machine's clock or time zone for some argument (`d("Asia/Shanghai")` means now).
 CLOCK = frozenset(
@@ -155,6 +156,10 @@ def _expression(expression: Any, unary: bool, known: Collection[str]) -> Iterato
         return
     expression = expression.strip()
     if not expression:
+        return
+    # The engine follows them by recursion, and some thousands end the process: it is not even asked whether they fit.
+    if depth(expression) > DEPTH_LIMIT_BRACKETS:
+        yield f"brackets stand more than {DEPTH_LIMIT_BRACKETS} deep in one another"
         return
     for part in _cell_parts(expression) if unary else [expression]:
         error = zen.validate_unary_expression(part.strip()) if unary else zen.validate_expression(part)

@@ -53,6 +53,18 @@ def paths(expression: str) -> list[tuple[str, ...]]:
     return result
 
 
+def depth(expression: str) -> int:
+    """Return how deep the brackets of `expression` stand in one another."""
+    now = deepest = 0
+    for kind, text in tokens(expression):
+        if kind == "other" and text in "([{":
+            now += 1
+            deepest = max(deepest, now)
+        elif kind == "other" and text in ")]}":
+            now = max(0, now - 1)
+    return deepest
+
+
 def looped_range(expression: str, unary: bool) -> str | None:
     """Return why `expression` is refused if it builds a list out of a range, which could be endless; else None."""
     opened: list[str] = []

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from libs.rules import Graph, RuleFailed, RuleRefused, Vocabulary, compile_graph, digest, graph_of
 from libs.rules.proof import differs
-from libs.rules.tokens import calls, looped_range, paths
+from libs.rules.tokens import calls, depth, looped_range, paths
 
 
 def graph(expression="order.total > parameters.limit", cell="above", node="expressionNode", **content):
@@ -194,6 +194,18 @@ def test_tokens_see_calls_and_paths_but_not_texts():
     assert looped_range("a in [1..5]", unary=False) is None
     assert looped_range("[1..5]", unary=True) is None
     assert looped_range("map([1..5], #)", unary=False) is not None
+
+
+def test_depth_counts_brackets_but_not_those_in_texts():
+    assert depth("a[0] + max([(1), {b: [2]}])") == 4
+    assert depth("']]]]' + [[ `((( ${[1]}` ]") == 4
+
+
+def test_brackets_too_deep_for_the_engine_are_refused():
+    for deep in ("[" * 40_000 + "]" * 40_000, "[" * 65 + "'" + "]" * 65 + "'" + "]" * 65):
+        (reason,) = reasons(graph(deep))
+        assert reason.endswith("brackets stand more than 64 deep in one another")
+    compile_graph(graph("(" * 64 + "order.total > parameters.limit" + ")" * 64), 7, WORDS)
 
 
 def test_differs_names_the_place():
