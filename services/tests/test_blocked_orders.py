@@ -5,9 +5,12 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
+
 from contracts.envelope import Event
 from contracts.orders import Destination, OrderLine, OrderPlaced
 from contracts.risk import OrderCleared
+from contracts.routes import RouteBlocked
 from contracts.stock import SkuQuantity
 from libs.decide import Command, Reply
 from libs.rules.defaults import read
@@ -97,6 +100,11 @@ class Hub:
         assert route is not None
         return route.state
 
+    def advice(self) -> set[tuple[str, str, int]]:
+        """Return the transfers that the newest block names."""
+        blocked = [event for event in self.said if isinstance(event, RouteBlocked)][-1]
+        return {(move.from_warehouse, move.sku, move.quantity) for move in blocked.transfers}
+
     def parcels(self, order_id: str = ORDER) -> list[str]:
         """Return the warehouses that owe the order."""
         row = self.inventory.row(Reservation, order_id)
@@ -132,8 +140,19 @@ def test_a_split_finds_goods_that_came_where_the_order_does_not_wait():
     hub.receive("GZ", A=2)
     hub.place(A=5)
     hub.receive("BJ", A=3)
-    assert hub.override(split=True).status == 202
+    assert hub.override(split=True).status == 200
     assert (hub.state(), sorted(hub.parcels())) == ("assigned", ["BJ", "GZ"])
+
+
+@pytest.mark.parametrize(("wanted", "sku", "units"), [({"A": 5}, "A", 3), ({"A": 2, "B": 1}, "B", 1)])
+def test_what_no_transfer_covers_is_planned_with_wherever_it_comes(wanted, sku, units):
+    hub = Hub("CD", "GZ", "BJ")
+    hub.ask(hub.inventory, DefineSku(sku=sku, title=sku, allowance=units))
+    hub.receive("GZ", A=2)
+    hub.place(**wanted)
+    assert hub.advice() == {("GZ", "A", 2)}
+    hub.receive("BJ", **{sku: units})
+    assert hub.advice() == {("GZ", "A", 2), ("BJ", sku, units)}
 
 
 def test_an_override_finds_goods_although_the_rules_failed():

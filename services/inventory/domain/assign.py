@@ -225,7 +225,7 @@ def _refuse(row: Reservation, event: RoutePlanned, reason: str, state: State) ->
 def _portions(event: RouteBlocked, row: Reservation) -> list[Portion]:
     """Return what must be free: what routing had been told of, and what it missed beyond.
 
-    With a transfer on its way to cure it, the order waits for its warehouse; without, goods anywhere change the plan.
+    Where transfers cure it, the order waits for its warehouse; what they do not cover changes the plan anywhere.
     """
     wanted = figures.quantities(row.lines)
     told: dict[tuple[str, str], int] = {}
@@ -233,9 +233,14 @@ def _portions(event: RouteBlocked, row: Reservation) -> list[Portion]:
         for item in place.items:
             for name in (place.warehouse, ANYWHERE):
                 told[item.sku, name] = told.get((item.sku, name), 0) + item.quantity
+    moved: dict[str, int] = {}
+    for move in event.transfers:
+        moved[move.sku] = moved.get(move.sku, 0) + move.quantity
+    # It has to come first, wherever it comes: only then is there a whole transfer to wait for.
+    absent = [missing for missing in event.missing if moved.get(missing.sku, 0) < missing.quantity]
     portions = []
-    for missing in event.missing:
-        name = missing.warehouse if event.transfers and missing.warehouse else ANYWHERE
+    for missing in absent or event.missing:
+        name = ANYWHERE if absent or not missing.warehouse else missing.warehouse
         quantity = min(wanted.get(missing.sku, 0), told.get((missing.sku, name), 0) + missing.quantity)
         if quantity > 0:
             portions.append(Portion(sku=missing.sku, warehouse=name, quantity=quantity))
