@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Query
 from fastapi.responses import Response
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from contracts.stock import SkuQuantity
 from libs.runtime.auth import Caller
@@ -18,6 +18,14 @@ READERS = ("operator", "reviewer", "sre")
 UNITS_LIMIT = 10_000_000
 ITEMS_LIMIT = 500
 AMOUNT_LIMIT = 10**12
+YEAR_FIRST, YEAR_LAST = 2000, 2100
+
+
+def _plausible(moment: datetime) -> datetime:
+    if not YEAR_FIRST <= moment.year <= YEAR_LAST:
+        raise ValueError(f"must lie between the years {YEAR_FIRST} and {YEAR_LAST}")
+    return moment
+
 
 SkuCode = Annotated[str, Path(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f]+$", examples=["85123A"])]
 WarehouseCode = Annotated[str, Path(pattern=r"^[A-Za-z0-9_-]{1,32}$", examples=["CD"])]
@@ -30,7 +38,7 @@ Percent = Annotated[int, Field(ge=0, le=100)]
 Code = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,32}$")]
 DocumentId = Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,100}$")]
 # JSON has no time of its own, so a strict model must be told that a text may be one.
-Moment = Annotated[AwareDatetime, Field(strict=False)]
+Moment = Annotated[AwareDatetime, Field(strict=False), AfterValidator(_plausible)]
 NO_SUCH: dict[int | str, dict[str, Any]] = {404: {"description": "no such SKU, warehouse or document"}}
 DEFINED: dict[int | str, dict[str, Any]] = {201: {"description": "new; 200 when it was known"}}
 REFUSED: dict[int | str, dict[str, Any]] = {**NO_SUCH, 409: {"description": "the stock or document does not allow it"}}
