@@ -215,7 +215,8 @@ class MeituanClient:
             found = data.get("order_ids") if isinstance(data, dict) else None
             if not isinstance(found, list) or len(found) != len(span):
                 return
-            known.update({number: str(order_id) for number, order_id in zip(span, found, strict=True)})
+            # What is no id is not counted upon either: such a number is asked for by itself.
+            known.update({n: order_id for n, each in zip(span, found, strict=True) if (order_id := _order_id(each))})
 
     async def _order_of(self, day: date, number: int) -> str | None:
         params = {"app_poi_code": self._access.seller_id, "date_time": f"{day:%Y%m%d}", "day_seq": str(number)}
@@ -225,8 +226,7 @@ class MeituanClient:
             if refused.code == NO_SUCH_ORDER:
                 return None
             raise
-        order_id = str((data.get("order_id") if isinstance(data, dict) else data) or "")
-        return order_id if order_id.isdigit() and order_id != "0" else None
+        return _order_id(data.get("order_id") if isinstance(data, dict) else data)
 
     async def _refund(self, subject_id: str) -> Document:
         order_id, _, refund_id = subject_id.partition(":")
@@ -288,6 +288,11 @@ def _raise_refusal(answer: Mapping[str, Any]) -> None:
         # The call was made too long ago, or our clock is wrong for a while: the same call made later is another one.
         cure, after_s = Cure.RETRY, 1.0
     raise PlatformRefused(cure, code, shown(words), after_s)
+
+
+def _order_id(value: Any) -> str | None:
+    text = str(value or "")
+    return text if text.isdigit() and text != "0" else None
 
 
 def _data(answer: Mapping[str, Any], many: bool = False) -> Any:

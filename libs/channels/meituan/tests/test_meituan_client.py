@@ -159,6 +159,18 @@ async def test_day_numbers_come_in_spans_where_the_shop_may():
     assert len(singles) == 12
 
 
+@pytest.mark.parametrize("hole", [0, "0", None, "", "none"])
+async def test_a_number_for_which_a_span_shows_no_order_is_asked_for_by_itself(hole):
+    caller, _ = client(
+        {
+            "order/getOrderDaySeq": {"data": {"day_seq": 3}},
+            "ecommerce/order/getOrderIdByDaySeq": {"data": {"result": "ok", "order_ids": [101, hole, 103]}},
+            "order/getOrderIdByDaySeq": {"data": {"order_id": 102}},
+        }
+    )
+    assert await caller.day_numbers(date(2026, 11, 11)) == [(1, "101"), (2, "102"), (3, "103")]
+
+
 async def test_a_number_that_fails_is_asked_again_and_the_rest_is_remembered():
     broken = {"2"}
 
