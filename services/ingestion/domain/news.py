@@ -12,7 +12,6 @@ from services.ingestion.domain.refunds import ENDED_FOR_NOTHING, WAITS, WHAT_TO_
 from services.ingestion.domain.subjects import (
     FETCH,
     ORDER,
-    REFUND,
     DocumentHeard,
     HearPage,
     ParkedDocument,
@@ -33,8 +32,11 @@ FETCH_DELAY = timedelta(seconds=1)
 CONFIRM_DELAY = timedelta(seconds=10)
 SETTLED_AFTER = timedelta(seconds=1)
 CLOCKS_DIFFER = timedelta(seconds=6)  # a platform's clock and ours, and the second in which a change may be told
-ORDER_PATIENCE = timedelta(seconds=5)
+PATIENCE = timedelta(seconds=5)
 ORDER_WAITS_LIMIT = 60
+# A platform's documents may come from a copy that runs behind its lists. Half a minute is patience enough for a copy,
+# and few calls for a platform whose documents never show the change.
+CHANGE_WAITS_LIMIT = 6
 MESSAGE_IDS_KEPT_LIMIT = 16
 REASON_LIMIT_CHARACTERS = 300
 # Stands in a parked document's `field` where no field is at fault, but a person has to act.
@@ -93,6 +95,8 @@ def hear_page(command: HearPage, state: State, now: datetime) -> list[Output]:
             state.put(progress)
         if not _is_asked(subject, row.modified_at):
             subject.listed_at = _later(subject.listed_at, row.modified_at)
+            if not row.bound:
+                subject.change_at = _later(subject.change_at, row.modified_at)
             confirms = row.bound and subject.read_at is not None
             outputs += _want(subject, now, now + CONFIRM_DELAY if confirms else None)
         state.put(subject)
@@ -105,14 +109,21 @@ def take_document(command: TakeDocument, state: State, now: datetime) -> list[Ou
     subject = _subject(state, command.shop_id, command.channel, document.about, document.subject_id)
     if command.fetch_no != subject.fetch_no:
         return [Reply(body={"taken": False})]
+    waited = subject.waits
     outputs, waits = _take(subject, document, command.read_at, state, now)
-    if waits and subject.waits < ORDER_WAITS_LIMIT:
+    if waits and waited < ORDER_WAITS_LIMIT:
         # Its order is asked for, and then the refund once more; `again` keeps the call from counting as done.
-        subject.waits += 1
+        subject.waits = waited + 1
         subject.again = True
         outputs += _want_order(document, subject, state, now)
     elif waits:
         _park(subject, "order", "its order is not here", document.raw_sealed, state, now)
+    elif not subject.again and _runs_behind(subject, document):
+        if waited < CHANGE_WAITS_LIMIT:
+            subject.waits = waited + 1
+            subject.again = True
+        elif not subject.parked:
+            _park(subject, "modified", "the list tells of a later change", document.raw_sealed, state, now)
     if not subject.again:
         _resolve(subject, state)
     state.put(subject)
@@ -127,8 +138,7 @@ def fetched(delivered: Delivered, state: State, now: datetime) -> list[Output]:
         return []
     outputs: list[Output] = []
     if subject.again:
-        waiting = subject.waits > 0 and subject.about == REFUND
-        outputs.append(_send(subject, now + (ORDER_PATIENCE if waiting else FETCH_DELAY)))
+        outputs.append(_send(subject, now + (PATIENCE if subject.waits else FETCH_DELAY)))
     else:
         subject.pending = False
         subject.pending_since = None
@@ -173,6 +183,11 @@ def _is_asked(subject: Subject, modified_at: datetime | None) -> bool:
     if not subject.pending or modified_at is None:
         return subject.pending
     return subject.listed_at is not None and subject.listed_at >= modified_at
+
+
+def _runs_behind(subject: Subject, document: DocumentHeard) -> bool:
+    """Tell whether the newest document is older than a change that a list told of, though both are dated."""
+    return document.modified_at is not None and _is_older(subject.modified_at, subject.change_at)
 
 
 def _subject(state: State, shop_id: str, channel: str, about: str, subject_id: str) -> Subject:

@@ -20,6 +20,7 @@ class Subject(Row, kw_only=True):
     """An order or refund of a platform: what is known of it, and whether it is being asked for.
 
     `modified_at` is the newest document's own time of change, `known_at` the newest change that is surely taken in.
+    `listed_at` is the newest time that a list gave, `change_at` the newest of those that are times of change.
     `again` means that something changed after the call under way was asked for; `open_step` is the pull that waits.
     """
 
@@ -31,6 +32,7 @@ class Subject(Row, kw_only=True):
     modified_at: datetime | None = None
     read_at: datetime | None = None
     listed_at: datetime | None = None
+    change_at: datetime | None = None
     known_at: datetime | None = None
     pending: bool = False
     pending_since: datetime | None = None

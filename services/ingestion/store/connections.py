@@ -80,6 +80,7 @@ subject = Table(
     Column("waits", BigInteger, nullable=False),
     Column("parked", Boolean, nullable=False),
     Column("message_ids", JSONB, nullable=False),
+    Column("change_at", _MOMENT),
     Index("subject_open", "shop_id", "open_step", postgresql_where=text("open_step IS NOT NULL")),
     postgresql_with={"fillfactor": "70"},
 )

@@ -73,8 +73,8 @@ def take(number, fetch_no, *commands, read_at, about="order", modified_at=None, 
     return TakeDocument(shop_id=SHOP, channel=CHANNEL, fetch_no=fetch_no, document=heard, read_at=read_at)
 
 
-def page(step, *rows, about="order", read_at=NOW, documents=()):
-    listed = [Listed(subject_id=number, modified_at=modified_at) for number, modified_at in rows]
+def page(step, *rows, about="order", read_at=NOW, documents=(), bound=False):
+    listed = [Listed(subject_id=number, modified_at=modified_at, bound=bound) for number, modified_at in rows]
     return HearPage(
         shop_id=SHOP,
         channel=CHANNEL,

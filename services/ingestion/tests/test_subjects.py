@@ -307,6 +307,51 @@ def test_a_refund_whose_order_never_comes_is_parked(bench):
     assert number < 100
 
 
+def listed_at_40(bench):
+    (call,) = sends(bench.handle(page(1, ("1", at(40)), read_at=at(50)), at(50)))
+    bench.handle(close(1, NOW, at(45), ended=at(50), listed=1, counted=1), at(50))
+    return call
+
+
+def test_a_document_that_runs_behind_its_list_is_asked_for_again_and_time_waits_for_it(bench):
+    call = listed_at_40(bench)
+    # The detail still says what it was 10 s before the change: unpaid, which says nothing.
+    bench.handle(take("1", 1, read_at=at(51), modified_at=at(30)), at(51))
+    (again,) = sends(bench.handle(delivered(call), at(51)))
+    assert again.not_before == at(56)
+    bench.handle(close(2, at(30), at(55), ended=at(60), listed=0, counted=0), at(60))
+    assert bench.row(Progress, SHOP).complete_until == NOW, "a paid order may be in the change"
+    outputs = bench.handle(take("1", 2, said("1"), read_at=at(61), modified_at=at(40)), at(61))
+    assert "OrderPlaced" in events(outputs)
+    assert sends(bench.handle(delivered(again), at(61))) == []
+    bench.handle(close(3, at(40), at(65), ended=at(70), listed=0, counted=0), at(70))
+    assert bench.row(Progress, SHOP).complete_until >= at(45)
+    assert bench.row(ParkedDocument, SHOP, "order", "1") is None
+
+
+def test_a_document_that_never_shows_the_listed_change_is_taken_and_shown_to_a_person(bench):
+    sent = [listed_at_40(bench)]
+    calls = 0
+    while sent and calls < 100:
+        calls += 1
+        bench.handle(take("1", calls, said("1"), read_at=at(50 + calls), modified_at=at(30)), at(50 + calls))
+        sent = sends(bench.handle(delivered(sent[0]), at(50 + calls)))
+    assert calls == 7
+    parked = bench.row(ParkedDocument, SHOP, "order", "1")
+    assert (parked.field, parked.reason) == ("modified", "the list tells of a later change")
+    assert bench.row(Subject, SHOP, "order", "1").open_step is None, "nobody else waits"
+    (retried,) = sends(bench.handle(RetryParked(shop_id=SHOP, about="order", subject_id="1"), at(80)))
+    bench.handle(take("1", 8, said("1"), read_at=at(81), modified_at=at(40)), at(81))
+    assert sends(bench.handle(delivered(retried), at(81))) == []
+    assert bench.row(ParkedDocument, SHOP, "order", "1") is None
+
+
+def test_a_bound_of_a_list_is_no_change_that_a_document_could_run_behind(bench):
+    (call,) = sends(bench.handle(page(1, ("1", at(40)), read_at=at(50), bound=True), at(50)))
+    bench.handle(take("1", 1, said("1"), read_at=at(51), modified_at=at(30)), at(51))
+    assert sends(bench.handle(delivered(call), at(51))) == []
+
+
 def test_an_address_that_changed_is_an_amendment(bench):
     bench.handle(hints(hint("1")), NOW)
     bench.handle(take("1", 1, said("1"), read_at=at(1)), at(1))
