@@ -8,7 +8,8 @@ from fastapi import APIRouter, Depends, Path, Query
 from fastapi.responses import Response
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from libs.rules import RuleFailed, RuleRefused, compile_graph
+from libs.rules import RuleFailed, RuleRefused
+from libs.rules.trial import tried
 from libs.runtime.auth import Caller
 from libs.runtime.http import IdempotencyKey, Problem, Text, respond
 from libs.runtime.service import Parts
@@ -225,7 +226,8 @@ def _rules(parts: Parts, shipped: Mapping[str, Any]) -> APIRouter:
     async def try_rules(body: Trial) -> dict[str, Any]:
         content = (await in_force())["content"] if body.content is None else body.content
         try:
-            answer = domain.try_out(compile_graph(content, 0, domain.VOCABULARY), body.facts)
+            answer = await tried(domain.__name__, content, body.facts)
+            domain.findings_of(answer)
         except RuleRefused as refused:
             raise Problem(422, "the rules are refused", refused.reasons[0], reasons=refused.reasons) from refused
         except RuleFailed as failure:
@@ -249,7 +251,7 @@ def _changes(parts: Parts) -> APIRouter:
         body: NewRules, key: IdempotencyKey, caller: Annotated[Caller, Depends(operator)]
     ) -> Response:
         try:
-            compile_graph(body.content, 0, domain.VOCABULARY)
+            await tried(domain.__name__, body.content)
         except RuleRefused as refused:
             raise Problem(422, "the rules are refused", refused.reasons[0], reasons=refused.reasons) from refused
         command = domain.ReplaceRules(

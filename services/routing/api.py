@@ -7,8 +7,9 @@ from fastapi import APIRouter, Depends, Path, Query
 from fastapi.responses import Response
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from libs.rules import RuleFailed, RuleRefused, compile_graph
+from libs.rules import RuleFailed, RuleRefused
 from libs.rules.defaults import read
+from libs.rules.trial import tried
 from libs.runtime.auth import Caller
 from libs.runtime.http import IdempotencyKey, Problem, Text, respond
 from libs.runtime.service import Parts
@@ -171,15 +172,13 @@ def _rules(parts: Parts) -> APIRouter:
     @router.post("/rules/try", operation_id="try_rules", summary="Let rules answer facts, without any effect")
     async def try_rules(body: Trial) -> dict[str, Any]:
         content = (await in_force(parts))["content"] if body.content is None else body.content
-        facts = domain.VOCABULARY.complete(body.facts)
         try:
-            answer = compile_graph(content, 0, domain.VOCABULARY).evaluate(facts)
+            answer = await tried(domain.__name__, content, body.facts)
         except RuleRefused as refusal:
-            reasons = refusal.reasons
-            raise Problem(422, "the rules are refused", detail="; ".join(reasons), reasons=reasons) from refusal
+            raise refused(refusal) from refusal
         except RuleFailed as failure:
             raise Problem(422, "the rules fail on these facts", detail=str(failure), field="facts") from failure
-        return {"facts": facts, "answer": answer, "wrong": domain.check_answer(answer)}
+        return {"facts": domain.VOCABULARY.complete(body.facts), "answer": answer, "wrong": domain.check_answer(answer)}
 
     return router
 
@@ -197,10 +196,19 @@ def _rule_changes(parts: Parts) -> APIRouter:
     async def replace_rules(
         body: NewRules, key: IdempotencyKey, caller: Annotated[Caller, Depends(operator)]
     ) -> Response:
+        try:
+            await tried(domain.__name__, body.content)
+        except RuleRefused as refusal:
+            raise refused(refusal) from refusal
         command = ReplaceRules(content=body.content, base_version=body.base_version, by=caller.subject, why=body.why)
         return respond(await parts.submit(command, key))
 
     return router
+
+
+def refused(refusal: RuleRefused) -> Problem:
+    """Return the answer to rules that are not taken, with every reason."""
+    return Problem(422, "the rules are refused", detail="; ".join(refusal.reasons), reasons=refusal.reasons)
 
 
 async def in_force(parts: Parts) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from services.risk.domain.assess import assess, cost, expire, local_day, withdraw, withdraw_refund
 from services.risk.domain.facts import FACTS, Fact, facts_of
-from services.risk.domain.findings import VOCABULARY, Answer, Finding, findings_of, try_out
+from services.risk.domain.findings import VOCABULARY, Answer, Finding, findings_of
 from services.risk.domain.review import allow, disallow, reject, release
 from services.risk.domain.rows import (
     RULES_NAME,
@@ -50,7 +50,6 @@ __all__ = [
     "reject",
     "release",
     "replace",
-    "try_out",
     "withdraw",
     "withdraw_refund",
 ]

@@ -97,13 +97,6 @@ def judge(graph: Graph, facts: Mapping[str, Any], now: datetime) -> Verdict:
     )
 
 
-def try_out(graph: Graph, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what the rules answer to `given` (facts left out are unremarkable), without any effect."""
-    answer = graph.evaluate(VOCABULARY.complete(given))
-    findings_of(answer)
-    return answer
-
-
 def failed(version: int, error: str, facts: Mapping[str, Any]) -> Verdict:
     """Return the verdict of rules that could not answer."""
     reason = HoldReason(

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from contracts.catalog import SkuDefined
 from libs.rules import RuleFailed, compile_graph, defaults
-from services.risk.domain import FACTS, VOCABULARY, OrderRisk, facts_of, findings_of, local_day, try_out
+from services.risk.domain import FACTS, VOCABULARY, OrderRisk, facts_of, findings_of, local_day
 from services.risk.domain.facts import text_of
 from services.risk.tests.orders import (
     HERE,
@@ -243,11 +243,6 @@ def test_an_unresolved_address_is_held_and_reasons_add_up():
 def test_an_answer_that_is_not_understood_is_a_failure(answer):
     with pytest.raises(RuleFailed):
         findings_of(answer)
-
-
-def test_rules_can_be_tried_without_effect():
-    graph = compile_graph(SHIPPED, 1, VOCABULARY)
-    assert try_out(graph, {"order": {"resolved": False}})["findings"][0]["rule"] == "unresolved_address"
 
 
 @given(st.integers(-(10**12), 10**12))

@@ -137,6 +137,35 @@ def test_rules_that_are_refused_are_put_in_force_by_nobody(client: httpx.Client,
         assert client.get(town.url(service, "/rules")).json()["version"] == version
 
 
+@pytest.mark.parametrize("service", ["risk", "routing"])
+def test_rules_that_never_end_hold_nobody_up(client: httpx.Client, town: Town, service: str) -> None:
+    found = client.get(town.url(service, "/rules")).json()
+    work = {"id": "w", "key": "w", "value": "len(filter(parameters.many, some($root.parameters.many, # == -1)))"}
+    nodes = found["content"]["jdm"]["nodes"]
+    hang = {
+        **found["content"],
+        "jdm": {
+            "nodes": [*nodes, {"id": "hang", "name": "hang", "type": "expressionNode", "content": {}}],
+            "edges": [],
+        },
+        "parameters": {**found["content"]["parameters"], "many": list(range(30_000))},
+    }
+    start, end = (next(node["id"] for node in nodes if node["type"] == kind) for kind in ("inputNode", "outputNode"))
+    hang["jdm"]["nodes"][-1]["content"] = {"expressions": [work], "passThrough": True}
+    ways = [(start, "hang"), ("hang", end)]
+    hang["jdm"]["edges"] = [{"id": f"h{n}", "sourceId": a, "targetId": b} for n, (a, b) in enumerate(ways)]
+    body = {"content": hang, "base_version": found["version"], "why": "hostile"}
+    headers = {"Idempotency-Key": "hostile-endless"}
+    for asked in (
+        lambda: client.post(town.url(service, "/rules/try"), json={"content": hang, "facts": {}}),
+        lambda: client.put(town.url(service, "/rules"), json=body, headers=headers),
+    ):
+        answer = asked()
+        assert (answer.status_code, "more than" in answer.json()["reasons"][0]) == (422, True), answer.text[:500]
+        assert answer.elapsed.total_seconds() < TRY_LIMIT_S
+    assert client.get(town.url(service, "/rules")).json()["version"] == found["version"]
+
+
 def upload(
     client: httpx.Client, town: Town, data: bytes, name: str = "orders.csv", shop: str = "demo"
 ) -> httpx.Response:
